@@ -1,0 +1,160 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Clock } from '../clock.ts';
+import { diskError } from '../disk.ts';
+import { WatershedError, systemCode } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import { type Account, requireReach, serverAccount } from './account.ts';
+import { ownFolder } from './owner.ts';
+import {
+  type RunningServer, clearLeftovers, createCluster, hasCluster, readPidFile, serverPrograms, serverUser, startOnFreePort,
+} from './server.ts';
+
+const serverVersion = '18'; // the major version that package.json brings; files of another are not read
+const restartsMax = 5; // a server that dies more often than this in one run has a reason that starting does not mend
+
+export interface EmbeddedDatabase extends AsyncDisposable {
+  /** postgres://…, with the password: never to be logged. */
+  readonly url: string;
+}
+
+/**
+ * Starts the PostgreSQL of the data folder, making it the first time: files in `<dataDir>/postgres`, the password in
+ * `<dataDir>/postgres.password` (owner only), the port in `<dataDir>/postgres.port`. Takes the data folder for this process.
+ * A server that dies is started again. Disposing stops it cleanly and gives the folder back.
+ *
+ * Errors: `already_exists` (another process owns the folder), `disk` (space, rights, a read-only disk), `bad_config` (no
+ * embedded server for this machine, files of another major version), `unavailable` (it does not start; the log's end
+ * is in the message).
+ */
+export async function openEmbedded(options: { dataDir: string; logger: Logger; clock: Clock }): Promise<EmbeddedDatabase> {
+  const { logger, clock } = options;
+  const dataDir = resolve(options.dataDir);
+  const folder = join(dataDir, 'postgres');
+  const account = await serverAccount();
+  await makeDataFolder(dataDir, account);
+  using stack = new DisposableStack();
+  stack.use(await ownFolder(dataDir));
+  if (account !== undefined) await requireReach(account, (await serverPrograms()).postgres);
+  const password = await keptSecret(join(dataDir, 'postgres.password'));
+  if (await hasCluster(folder)) await requireVersion(folder);
+  else await createCluster(folder, password, account);
+  const leftovers = await clearLeftovers(folder, clock);
+  if (leftovers !== 'nothing') logger.warn('database_recovered', { leftovers });
+  const start = async (wanted: number): Promise<RunningServer> => {
+    const server = await startOnFreePort({ folder, account, clock, logFile: join(dataDir, 'postgres.log') }, wanted);
+    if (server.port !== wanted) await writeWhole(join(dataDir, 'postgres.port'), `${server.port}\n`);
+    return server;
+  };
+  const supervised = await supervise(start, await rememberedPort(dataDir), logger);
+  const owner = stack.move();
+  return {
+    url: urlOf(password, supervised.port),
+    async [Symbol.asyncDispose]() {
+      await supervised.stop();
+      owner.dispose();
+    },
+  };
+}
+
+/**
+ * The address of the embedded server that another process runs in `dataDir`, for the command line; undefined where none
+ * runs. The caller needs the right to read the password file.
+ */
+export async function runningEmbedded(dataDir: string): Promise<string | undefined> {
+  const file = await readPidFile(join(resolve(dataDir), 'postgres'));
+  if (file === undefined || file.status !== 'ready') return undefined;
+  return urlOf(await keptSecret(join(dataDir, 'postgres.password')), file.port);
+}
+
+function urlOf(password: string, port: number): string {
+  return `postgres://${serverUser}:${password}@127.0.0.1:${port}/postgres`;
+}
+
+async function supervise(
+  start: (port: number) => Promise<RunningServer>, firstPort: number, logger: Logger,
+): Promise<{ port: number; stop(): Promise<void> }> {
+  let stopping = false;
+  let server = await start(firstPort);
+  const { port } = server;
+  const watch = async (): Promise<void> => {
+    for (let restarts = 0; ; restarts++) {
+      await server.ended;
+      if (stopping) return;
+      logger.error('database_died', { restarts });
+      if (restarts === restartsMax) return;
+      server = await start(port);
+      // Clients know the first address only: on another port the server is of no use to them.
+      if (server.port === port) continue;
+      logger.error('database_port_lost', { port });
+      return;
+    }
+  };
+  const watching = watch().catch((error: unknown) => logger.error('database_gone', { error: String(error) }));
+  return {
+    port,
+    async stop() {
+      stopping = true;
+      await server.stop();
+      await watching;
+    },
+  };
+}
+
+async function makeDataFolder(dataDir: string, account: Account | undefined): Promise<void> {
+  try {
+    const existed = await stat(dataDir).then(() => true, () => false);
+    await mkdir(dataDir, { recursive: true });
+    // Of a folder that we made, others need no more than the way through, and that only for user postgres.
+    if (!existed) await chmod(dataDir, account === undefined ? 0o700 : 0o711);
+    const probe = join(dataDir, '.writable');
+    await writeFile(probe, '');
+    await rm(probe);
+  } catch (error) {
+    throw diskError(error, 'use the data folder', dataDir);
+  }
+  if (account !== undefined) await requireReach(account, dataDir);
+}
+
+async function requireVersion(folder: string): Promise<void> {
+  const version = (await readFile(join(folder, 'PG_VERSION'), 'utf8')).trim();
+  if (version === serverVersion) return;
+  throw new WatershedError('bad_config', `${folder} was made by PostgreSQL ${version}; this program brings ${serverVersion}`, {
+    hint: 'back up with the older Watershed (`watershed backup`) and restore into a new data folder with this one',
+  });
+}
+
+/** The secret in the file; made, readable by the owner only, where there is none. */
+async function keptSecret(path: string): Promise<string> {
+  try {
+    return (await readFile(path, 'utf8')).trim();
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw diskError(error, 'read', path);
+  }
+  const secret = randomBytes(24).toString('base64url');
+  await writeWhole(path, `${secret}\n`);
+  return secret;
+}
+
+async function rememberedPort(dataDir: string): Promise<number> {
+  const port = Number(await readFile(join(dataDir, 'postgres.port'), 'utf8').catch(() => '0'));
+  return Number.isInteger(port) && port > 0 && port < 65536 ? port : 0;
+}
+
+/** Writes the file so that after a power cut it is there whole or not at all. Mode 0600. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  const draft = `${path}.new`;
+  try {
+    const file = await open(draft, 'w', 0o600);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(draft, path);
+  } catch (error) {
+    throw diskError(error, 'write', path);
+  }
+}

@@ -1,0 +1,32 @@
+import { WatershedError, messageOf, systemCode } from './errors.ts';
+
+const hints: Readonly<Record<string, string>> = {
+  ENOSPC: 'free some space there, or choose another folder',
+  EDQUOT: 'the disk quota of this user is used up: free some space, or choose another folder',
+  EROFS: 'the disk is mounted read-only: choose another folder, or mount it writable',
+  EACCES: 'this user lacks the permission: change the owner or mode of the folder, or choose another one',
+  EPERM: 'this user lacks the permission: change the owner or mode of the folder, or choose another one',
+  ENOTDIR: 'a file stands where a folder is needed: move it away, or choose another folder',
+  EIO: 'the disk reports a failure: look at the system log before going on',
+};
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space is left', EDQUOT: 'no space is left', EROFS: 'it is read-only', EACCES: 'permission is denied',
+  EPERM: 'permission is denied', ENOTDIR: 'a part of the path is not a folder', EIO: 'the disk failed',
+};
+
+/**
+ * The error of a file operation as one of ours: `disk` with what to do, `unavailable` where the process has too many files
+ * open, `internal` for what no user can mend. `what` completes the sentence "cannot …".
+ */
+export function diskError(error: unknown, what: string, path: string): WatershedError {
+  const code = systemCode(error) ?? '';
+  const context = { path, systemCode: code };
+  if (code === 'EMFILE' || code === 'ENFILE') {
+    return new WatershedError('unavailable', `cannot ${what} ${path}: too many files are open`,
+      { cause: error, context, hint: 'raise the limit (ulimit -n) if this goes on' });
+  }
+  const hint = hints[code];
+  if (hint === undefined) return new WatershedError('internal', `cannot ${what} ${path}: ${messageOf(error)}`, { cause: error, context });
+  return new WatershedError('disk', `cannot ${what} ${path}: ${reasons[code]} (${code})`, { cause: error, context, hint });
+}
