@@ -1,0 +1,91 @@
+import { WatershedError } from '#core/errors.ts';
+import type { Random } from '#core/clock.ts';
+import { keyOf } from '#core/store/store.ts';
+import type { Store } from '#core/store/store.ts';
+import { createLru } from './lru.ts';
+import type { Lru } from './lru.ts';
+import { readManifest } from './manifest.ts';
+import type { ManifestEntry } from './manifest.ts';
+import { readManifestList } from './manifest-list.ts';
+import type { ManifestFile } from './manifest-list.ts';
+import { parseMetadata } from './metadata.ts';
+import type { Snapshot, TableMetadata } from './metadata.ts';
+
+/** Reading and naming the files of a table. All of them are immutable, so what was read once is kept by path. */
+
+export interface TableCache {
+  readonly metadata: Lru<TableMetadata>;
+  readonly manifestLists: Lru<readonly ManifestFile[]>;
+}
+
+/** Bytes of metadata files kept: some hundred versions of a table with a few hundred snapshots. */
+const metadataBytesMax = 32 * 2 ** 20;
+/** Manifests named by the lists that are kept. */
+const listedManifestsMax = 50_000;
+
+export function createTableCache(): TableCache {
+  return { metadata: createLru(metadataBytesMax), manifestLists: createLru(listedManifestsMax) };
+}
+
+/** The store's key of a path; a table with files elsewhere is none that we can read. */
+export function storeKey(store: Store, path: string): string {
+  const key = keyOf(store, path);
+  if (key !== undefined) return key;
+  throw new WatershedError('foreign_lake', `${path} does not lie in this lake's store, ${store.uri}`, {
+    hint: 'Set WAREHOUSE_URI to the address the tables were made with, or move the tables.',
+    context: { path },
+  });
+}
+
+export async function loadMetadata(store: Store, cache: TableCache, location: string): Promise<TableMetadata> {
+  const known = cache.metadata.get(location);
+  if (known !== undefined) return known;
+  const bytes = await store.get(storeKey(store, location));
+  const metadata = parseMetadata(bytes, location);
+  cache.metadata.set(location, metadata, bytes.length);
+  return metadata;
+}
+
+/** The manifests of a snapshot; none where there is no snapshot. */
+export async function loadManifestList(
+  store: Store,
+  cache: TableCache,
+  snapshot: Snapshot | undefined,
+): Promise<readonly ManifestFile[]> {
+  if (snapshot === undefined) return [];
+  const path = snapshot['manifest-list'];
+  const known = cache.manifestLists.get(path);
+  if (known !== undefined) return known;
+  const manifests = readManifestList(await store.get(storeKey(store, path)), path);
+  cache.manifestLists.set(path, manifests, manifests.length + 1);
+  return manifests;
+}
+
+/** All entries of a manifest with everything they hold, for rewriting it; not kept. */
+export async function loadManifest(store: Store, manifest: ManifestFile): Promise<readonly ManifestEntry[]> {
+  return readManifest(await store.get(storeKey(store, manifest.path)), manifest);
+}
+
+/** A random (version 4) UUID. */
+export function uuidFrom(random: Random): string {
+  const bytes = Buffer.from(Array.from({ length: 16 }, () => Math.floor(random() * 256)));
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x40, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+/** A snapshot id of 53 random bits: exact as a number in every JavaScript client. */
+export function newSnapshotId(random: Random): bigint {
+  return BigInt(1 + Math.floor(random() * (Number.MAX_SAFE_INTEGER - 1)));
+}
+
+/** Where the next metadata file of a table goes: the version of the one before, plus one, and a UUID. */
+export function nextMetadataPath(metadata: TableMetadata, before: string | undefined, random: Random): string {
+  const version = /\/v?(\d{1,9})(?:-[^/]*)?\.(?:gz\.)?metadata\.json(?:\.gz)?$/.exec(before ?? '')?.[1];
+  const next = before === undefined ? 0 : Number(version ?? metadata['metadata-log'].length) + 1;
+  return `${metadata.location}/metadata/${String(next).padStart(5, '0')}-${uuidFrom(random)}.metadata.json`;
+}
+
+export function manifestPath(metadata: TableMetadata, name: string): string {
+  return `${metadata.location}/metadata/${name}.avro`;
+}
