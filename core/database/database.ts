@@ -6,8 +6,6 @@ import { WatershedError, isWatershedError, messageOf, systemCode } from '../erro
 export interface Sql {
   /** The rows. Parameters are `$1…`; bigint, string, number, boolean, Date, null and Uint8Array are taken as they are. */
   query<Row extends object>(statement: string, parameters?: readonly unknown[]): Promise<Row[]>;
-  /** The same with results in the wire's binary format, for large bytea: only int8, int4, float8, bool, text and bytea columns. */
-  queryBinary<Row extends object>(statement: string, parameters: readonly unknown[]): Promise<Row[]>;
   /** How many rows were changed. Without parameters the text may hold several statements. */
   execute(statement: string, parameters?: readonly unknown[]): Promise<number>;
 }
@@ -68,23 +66,17 @@ export function openDatabase(url: string, options: { max: number; applicationNam
 }
 
 function sqlOf(client: pg.Pool | pg.PoolClient): Sql {
-  const send = async <Row extends object>(
-    statement: string, parameters: readonly unknown[] | undefined, binary: boolean,
-  ): Promise<pg.QueryResult<Row>> => {
+  const send = async <Row extends object>(statement: string, parameters?: readonly unknown[]): Promise<pg.QueryResult<Row>> => {
     try {
-      // `binary` is missing from @types/pg.
-      const config = { text: statement, binary, ...(parameters === undefined ? {} : { values: [...parameters] }) };
-      return await client.query<Row>(config);
+      return await client.query<Row>(statement, parameters === undefined ? undefined : [...parameters]);
     } catch (error) {
       throw databaseError(error);
     }
   };
   return {
     query: async <Row extends object>(statement: string, parameters?: readonly unknown[]) =>
-      (await send<Row>(statement, parameters, false)).rows,
-    queryBinary: async <Row extends object>(statement: string, parameters: readonly unknown[]) =>
-      (await send<Row>(statement, parameters, true)).rows,
-    execute: async (statement, parameters) => (await send(statement, parameters, false)).rowCount ?? 0,
+      (await send<Row>(statement, parameters)).rows,
+    execute: async (statement, parameters) => (await send(statement, parameters)).rowCount ?? 0,
   };
 }
 
@@ -178,15 +170,9 @@ function ignore(): void {
   // The same trouble shows as the failure of the statement that runs, or of the next one.
 }
 
-// Type 20 is int8. In binary results (the log asks for them) it is eight bytes; bytea (17) is itself.
-function getTypeParser(oid: number, format?: 'text' | 'binary'): (value: never) => unknown {
-  if (format === 'binary') {
-    if (oid === 20) return (value: Buffer) => value.readBigInt64BE();
-    if (oid === 17) return (value: Buffer) => value;
-    return pg.types.getTypeParser(oid, 'binary');
-  }
-  if (oid === 20) return (value: string) => BigInt(value);
-  return pg.types.getTypeParser(oid, 'text');
+// Type 20 is int8. Results are text throughout: pg decodes binary ones as UTF-8, which ruins them.
+function getTypeParser(oid: number): (value: string) => unknown {
+  return oid === 20 ? BigInt : pg.types.getTypeParser(oid, 'text');
 }
 
 /** The SQLSTATE behind an error of this module, or undefined. */
