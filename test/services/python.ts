@@ -1,0 +1,35 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { cachedFolder, program, run } from './install.ts';
+
+/** What the tests need of Python: independent readers and clients. One environment for all, so that they are installed once. */
+const packages = [
+  'pyiceberg[pyiceberg-core]==0.12.0',
+  'pyarrow',
+  'sqlalchemy',
+  'psycopg2-binary',
+  'duckdb==1.5.5',
+  'duckdb-extension-iceberg==1.5.5',
+  'duckdb-extension-avro==1.5.5',
+];
+
+/** The Python of an environment that has `packages`; made on the first call, with the network. */
+export async function python(): Promise<string> {
+  const folder = await cachedFolder('python-1', async (half) => {
+    const system = await program('python3', 'python3-venv');
+    await run(system, ['-m', 'venv', '--copies', half]);
+    await run(join(half, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', ...packages]);
+  });
+  return join(folder, 'bin', 'python');
+}
+
+/** Runs a script with arguments and parses the JSON that it prints last. */
+export async function runPython(script: string, args: readonly string[]): Promise<unknown> {
+  const { stdout } = await promisify(execFile)(await python(), ['-c', script, ...args], { maxBuffer: 64 * 1024 * 1024 })
+    .catch((cause: unknown) => {
+      const said = typeof cause === 'object' && cause !== null && 'stderr' in cause ? String(cause.stderr) : String(cause);
+      throw new Error(`the Python script failed: ${said.slice(-4000)}`, { cause });
+    });
+  return JSON.parse(stdout.trim().split('\n').at(-1) ?? 'null');
+}
