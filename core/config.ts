@@ -30,7 +30,7 @@ export const options = {
   WATERSHED_ADMIN_TOKEN: text(undefined, 'Token of the administrator, 20 characters or more; without it one is made in the data folder',
     { secret: true, pattern: /^[\x21-\x7e]{20,200}$/ }),
   WATERSHED_SAMPLE: choice('on', ['on', 'off'], 'Whether an empty lake replays the sample events'),
-  WATERSHED_SAMPLE_SPEED: text('3600', 'How the sample is played: a factor (3600 plays an hour in a second), or max',
+  WATERSHED_SAMPLE_SPEED: text('15000', 'How the sample is played: a factor (3600 plays an hour in a second), or max',
     { pattern: /^(max|\d+(\.\d+)?)$/ }),
   WATERSHED_LOG_LEVEL: choice('warn', ['debug', 'info', 'warn', 'error', 'silent'], 'How much is logged to standard error'),
   WATERSHED_LOG_PARTITIONS: number(4, 1, 64, 'partitions', 'Partitions of topic posts when it is made'),

@@ -15,12 +15,14 @@ import type { EncodedBatch, Landing } from './landing.ts';
 import { resume, offsetProperties } from './resume.ts';
 import { commitAppend, type CrashPoint } from './table/append.ts';
 import { dataFileFromStats } from './table/datafile.ts';
+import type { TableCache } from './table/files.ts';
 
 export interface WriterOptions {
   readonly landing: Landing;
   readonly log: Log;
   readonly catalog: Catalog;
   readonly store: Store;
+  readonly cache: TableCache;
   readonly duck: Duck;
   readonly clock: Clock;
   readonly random: Random;
@@ -48,7 +50,7 @@ export function createWriter(options: WriterOptions): Service {
 
 async function runWriter(options: WriterOptions, signal: AbortSignal): Promise<void> {
   const { landing, log, clock, duck } = options;
-  const { identity, positions, files, newestFirst } = await resume(options);
+  const { identity, positions, landed, files, newestFirst } = await resume(options);
   const connection = await duck.connect();
   const duplicates = new DuplicateIndex(files);
   try {
@@ -64,7 +66,7 @@ async function runWriter(options: WriterOptions, signal: AbortSignal): Promise<v
       const encoded = await landing.encode(batch, { connection, staging: duck.staging, duplicates, nowMs: clock.now() });
       options.crashPoint('encoded');
       await committing;
-      committing = commit(options, { identity, batch, encoded, duplicates });
+      committing = commit(options, { identity, landed, batch, encoded, duplicates });
       // An error is thrown at the next `await committing`; until then it must not count as unhandled.
       committing.catch(() => undefined);
     }
@@ -76,12 +78,15 @@ async function runWriter(options: WriterOptions, signal: AbortSignal): Promise<v
 
 interface CommitInput {
   readonly identity: string;
+  /** Partitions that have an offset in the table; grows with the first commit of each. */
+  readonly landed: Set<number>;
   readonly batch: Batch;
   readonly encoded: EncodedBatch;
   readonly duplicates: DuplicateIndex;
 }
 
-async function commit(options: WriterOptions, { identity, batch, encoded, duplicates }: CommitInput): Promise<void> {
+async function commit(options: WriterOptions, input: CommitInput): Promise<void> {
+  const { identity, landed, batch, encoded, duplicates } = input;
   const { landing, catalog, store, clock, random } = options;
   const startedAt = clock.monotonic();
   const placed = await duplicates.moving(() => Promise.all(encoded.files.map(async ({ table, file }) => {
@@ -92,15 +97,16 @@ async function commit(options: WriterOptions, { identity, batch, encoded, duplic
   options.crashPoint('placed');
   const touched: readonly TableName[] = [...new Set([landing.table, ...placed.map(({ table }) => table)])];
   await commitAppend({
-    catalog, store, clock, random, epoch: options.epoch, ledger: ledgerRows(landing, identity, batch, encoded),
-    crashPoint: options.crashPoint,
+    catalog, store, clock, random, cache: options.cache, epoch: options.epoch, crashPoint: options.crashPoint,
+    ledger: ledgerRows(landing, identity, batch, encoded),
     tables: touched.map((name) => ({
       ref: { namespace: storeNamespace, name },
       spec: tables[name],
       files: placed.filter(({ table }) => table === name).map(({ file, path }) => dataFileFromStats(tables[name], path, file.stats)),
-      ...(name === landing.table ? offsetProperties(identity, batch) : {}),
+      ...(name === landing.table ? offsetProperties(identity, batch, landed) : {}),
     })),
   });
+  for (const { partition } of batch.ranges) landed.add(partition);
   await encoded.onCommitted?.(new Map(placed.map(({ file, path }) => [file.localPath, path])));
   count(options, batch, encoded, clock.monotonic() - startedAt);
 }

@@ -22,7 +22,7 @@ export async function encodeDead(
     bytes: Buffer.from(bytes.subarray(0, bytesKeptMax)).toString('base64'), bytes_length: bytes.length,
   }));
   await writeFile(path, `${rows.join('\n')}\n`);
-  const columns = "{at: 'TIMESTAMPTZ', component: 'VARCHAR', reason: 'VARCHAR', topic: 'VARCHAR', partition: 'INTEGER', "
+  const columns = "{\"at\": 'TIMESTAMPTZ', component: 'VARCHAR', reason: 'VARCHAR', topic: 'VARCHAR', partition: 'INTEGER', "
     + "\"offset\": 'BIGINT', log_partition: 'INTEGER', log_offset: 'BIGINT', bytes: 'VARCHAR', bytes_length: 'BIGINT'}";
   return encodeParquet(
     context.connection,

@@ -20,7 +20,7 @@ export const crisislex: Projection = {
   format: 'crisislex',
   postType: 'STRUCT(id VARCHAR, "text" VARCHAR)',
   select: {
-    post_id: xId('post.id'),
+    post_id: xId('post.id', 'post."text"'),
     created_at: snowflakeInstant('post.id'),
     author_id: 'null',
     author_handle: 'null',

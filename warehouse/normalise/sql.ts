@@ -22,9 +22,9 @@ export function each(list: string, expression: string): string {
   return `coalesce(list_filter(list_transform(${list}, lambda x: ${expression}), lambda y: y is not null), [])`;
 }
 
-/** An id of X: 1 to 20 digits; anything else is null. */
-export function xId(id: string): string {
-  return `case when regexp_full_match(${id}, '[0-9]{1,20}') then ${id} end`;
+/** An id of X, 1 to 20 digits, of something that has a text: a user, a count or a notice also has an id. Else null. */
+export function xId(id: string, text: string): string {
+  return `case when ${text} is not null and regexp_full_match(${id}, '[0-9]{1,20}') then ${id} end`;
 }
 
 /**

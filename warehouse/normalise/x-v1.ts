@@ -37,7 +37,7 @@ export const xV1: Projection = {
   format: 'x.v1',
   postType,
   select: {
-    post_id: xId(id),
+    post_id: xId(id, 'coalesce(post."text", post.full_text)'),
     created_at: `case when post.created_at is null then ${snowflakeInstant(id)} else ${instant('post.created_at')} end`,
     author_id: 'coalesce(post."user".id_str, post."user".id)',
     author_handle: 'post."user".screen_name',

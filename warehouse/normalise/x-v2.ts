@@ -46,7 +46,7 @@ export const xV2: Projection = {
   format: 'x.v2',
   postType,
   select: {
-    post_id: xId('post.data.id'),
+    post_id: xId('post.data.id', 'post.data."text"'),
     created_at: `case when post.data.created_at is null then ${snowflakeInstant('post.data.id')}
       else ${isoInstant('post.data.created_at')} end`,
     author_id: 'post.data.author_id',

@@ -109,7 +109,7 @@ function compareStrings(left: string, right: string): number {
 /** The first `width` code points: not above any string that begins with them. */
 export function truncateLower(text: string, width: number): string {
   if (text.length <= width) return text;
-  const points = [...text];
+  const points = Array.from(text);
   return points.length <= width ? text : points.slice(0, width).join('');
 }
 
@@ -119,7 +119,7 @@ export function truncateLower(text: string, width: number): string {
  */
 export function truncateUpper(text: string, width: number): string | undefined {
   if (text.length <= width) return text;
-  const points = [...text];
+  const points = Array.from(text);
   if (points.length <= width) return text;
   for (let last = width - 1; last >= 0; last -= 1) {
     const point = points[last]?.codePointAt(0) ?? 0;
