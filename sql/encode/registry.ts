@@ -6,6 +6,8 @@ import type { EncoderFactory } from './encoder.ts';
  * that a door's encoder may lean on what it likes.
  */
 export async function encoderFor(encoding: Encoding): Promise<EncoderFactory | undefined> {
+  const formats = /^pg\.mixed:([01]+)$/.exec(encoding)?.[1];
+  if (formats !== undefined) return (await import('../pgwire/encode-rows.ts')).pgMixedEncoder(formats);
   return await loaders[encoding]?.();
 }
 
@@ -13,4 +15,6 @@ const loaders: Partial<Record<Encoding, () => Promise<EncoderFactory>>> = {
   json: async () => (await import('./json.ts')).jsonEncoder,
   ndjson: async () => (await import('./json.ts')).ndjsonEncoder,
   csv: async () => (await import('./csv.ts')).csvEncoder,
+  'pg.text': async () => (await import('../pgwire/encode-rows.ts')).pgTextEncoder,
+  'pg.binary': async () => (await import('../pgwire/encode-rows.ts')).pgBinaryEncoder,
 };
