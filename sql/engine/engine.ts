@@ -29,8 +29,11 @@ export interface Statement {
 
 export type Param = string | number | bigint | boolean | null;
 
-/** How rows leave the engine. `json` is `[…],[…]` without the outer brackets; `pg.text` and `pg.binary` are DataRow messages. */
-export type Encoding = 'json' | 'ndjson' | 'csv' | 'arrow' | 'parquet' | 'pg.text' | 'pg.binary';
+/**
+ * How rows leave the engine. `json` is `[…],[…]` without the outer brackets; `pg.*` are DataRow messages, `pg.mixed:` with a
+ * digit per column, 0 for text and 1 for binary.
+ */
+export type Encoding = 'json' | 'ndjson' | 'csv' | 'arrow' | 'parquet' | 'pg.text' | 'pg.binary' | `pg.mixed:${string}`;
 
 export interface Limits {
   readonly timeoutMs: number;

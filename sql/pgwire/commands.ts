@@ -1,0 +1,329 @@
+import { WatershedError } from '#core/errors.ts';
+import { stringValue, type Statement, type Token } from './lexer.ts';
+
+/** Text and CSV layouts of COPY … TO STDOUT (PostgreSQL documentation, COPY). */
+export interface CopyOptions {
+  readonly format: 'text' | 'csv' | 'binary';
+  readonly delimiter: string;
+  readonly nullText: string;
+  readonly header: boolean;
+  readonly quote: string;
+  readonly escape: string;
+  readonly forceQuote: boolean;
+}
+
+/** What a statement asks of the door itself; undefined from `parseCommand` means it is for an engine. */
+export type Command =
+  | { readonly kind: 'begin' | 'commit' | 'rollback'; readonly tag: string; readonly chain: boolean }
+  | { readonly kind: 'savepoint' | 'release' | 'rollbackTo'; readonly name: string }
+  | { readonly kind: 'set'; readonly name: string; readonly value: string | undefined; readonly local: boolean }
+  | { readonly kind: 'show' | 'reset'; readonly name: string }
+  | { readonly kind: 'discard'; readonly what: string }
+  | { readonly kind: 'deallocate' | 'close'; readonly name: string | undefined }
+  | { readonly kind: 'accepted'; readonly tag: string }
+  | { readonly kind: 'declare'; readonly name: string; readonly hold: boolean; readonly inner: number }
+  | { readonly kind: 'fetch'; readonly name: string; readonly count: number; readonly move: boolean }
+  | { readonly kind: 'copy'; readonly query: string; readonly queryStart: number; readonly options: CopyOptions };
+
+/**
+ * Recognises the statements that the door answers itself, by their tokens. Throws `unsupported` for what PostgreSQL knows
+ * and we do not, `bad_request` (SQLSTATE 42601) for what is no such statement.
+ */
+export function parseCommand(statement: Statement): Command | undefined {
+  const cursor = new Cursor(statement);
+  const first = cursor.take();
+  switch (first) {
+    case 'begin':
+    case 'start':
+      return { kind: 'begin', tag: first === 'begin' ? 'BEGIN' : 'START TRANSACTION', chain: false };
+    case 'commit':
+    case 'end':
+      return { kind: 'commit', tag: 'COMMIT', chain: endsWith(statement, 'and', 'chain') };
+    case 'rollback':
+    case 'abort':
+      return rollback(cursor, statement);
+    case 'savepoint':
+      return { kind: 'savepoint', name: cursor.name() };
+    case 'release':
+      cursor.skip('savepoint');
+      return { kind: 'release', name: cursor.name() };
+    case 'set':
+      return set(cursor);
+    case 'show':
+      return show(cursor);
+    case 'reset':
+      return { kind: 'reset', name: settingName(cursor) };
+    case 'discard':
+      return { kind: 'discard', what: cursor.take() ?? '' };
+    case 'deallocate':
+      cursor.skip('prepare');
+      return { kind: 'deallocate', name: cursor.skip('all') ? undefined : cursor.name() };
+    case 'close':
+      return { kind: 'close', name: cursor.skip('all') ? undefined : cursor.name() };
+    case 'unlisten':
+      return { kind: 'accepted', tag: 'UNLISTEN' };
+    case 'declare':
+      return declare(cursor);
+    case 'fetch':
+    case 'move':
+      return fetch(cursor, first === 'move');
+    case 'copy':
+      return copy(cursor, statement);
+    case 'listen': case 'notify': case 'prepare': case 'execute': case 'lock': case 'do': case 'call':
+      throw new WatershedError('unsupported', `${first.toUpperCase()} is not supported`, {
+        hint: 'this door answers SELECT, EXPLAIN, DESCRIBE, SUMMARIZE, SHOW, cursors and COPY … TO STDOUT',
+      });
+    default:
+      return undefined;
+  }
+}
+
+/** Walks over a statement's tokens. */
+class Cursor {
+  private readonly tokens: readonly Token[];
+  private readonly sql: string;
+  private index = 0;
+
+  constructor(statement: Statement) {
+    this.tokens = statement.tokens;
+    this.sql = statement.sql;
+  }
+
+  get token(): Token | undefined {
+    return this.tokens[this.index];
+  }
+
+  get position(): number {
+    return this.token?.start ?? this.sql.length;
+  }
+
+  /** The text of the next token where it is a word or operator, and goes on. */
+  take(): string | undefined {
+    const token = this.tokens[this.index++];
+    return token?.text;
+  }
+
+  skip(...words: string[]): boolean {
+    const { token } = this;
+    if (token === undefined || token.kind === 'string' || token.kind === 'quoted' || !words.includes(token.text)) return false;
+    this.index++;
+    return true;
+  }
+
+  name(): string {
+    const { token } = this;
+    if (token === undefined || (token.kind !== 'word' && token.kind !== 'quoted')) throw this.wrong();
+    this.index++;
+    return token.text;
+  }
+
+  /** A whole number, where one comes next. */
+  number(): number | undefined {
+    const { token } = this;
+    if (token?.kind !== 'number' || !/^\d+$/.test(token.text)) return undefined;
+    this.index++;
+    return Number(token.text);
+  }
+
+  wrong(): WatershedError {
+    const near = this.token === undefined ? 'end of input' : `or near "${this.sql.slice(this.token.start, this.token.end)}"`;
+    return new WatershedError('bad_request', `syntax error at ${near}`, {
+      context: { sqlstate: '42601', position: this.position + 1 },
+    });
+  }
+
+  /** All that is left, each value as a setting takes it; commas between them. */
+  values(): string[] {
+    const found: string[] = [];
+    let sign = '';
+    for (; this.token !== undefined; this.index++) {
+      const { kind, text } = this.token;
+      if (kind === 'operator' && (text === '-' || text === '+')) sign = text === '-' ? '-' : '';
+      else if (kind !== 'operator') {
+        found.push(sign + (kind === 'string' ? stringValue(this.token) : text));
+        sign = '';
+      } else if (text !== ',') throw this.wrong();
+    }
+    return found;
+  }
+}
+
+function endsWith(statement: Statement, ...words: string[]): boolean {
+  const last = statement.tokens.slice(-words.length);
+  return words.every((expected, index) => last[index]?.text === expected);
+}
+
+function rollback(cursor: Cursor, statement: Statement): Command {
+  cursor.skip('work', 'transaction');
+  if (!cursor.skip('to')) return { kind: 'rollback', tag: 'ROLLBACK', chain: endsWith(statement, 'and', 'chain') };
+  cursor.skip('savepoint');
+  return { kind: 'rollbackTo', name: cursor.name() };
+}
+
+function settingName(cursor: Cursor): string {
+  if (cursor.skip('time')) {
+    cursor.skip('zone');
+    return 'timezone';
+  }
+  let name = cursor.name();
+  while (cursor.skip('.')) name += `.${cursor.name()}`;
+  return name.toLowerCase();
+}
+
+function set(cursor: Cursor): Command {
+  const local = cursor.skip('local');
+  const session = !local && cursor.skip('session');
+  // What a transaction may do is settled: it reads, and each statement sees its own snapshot.
+  if (cursor.skip('transaction') || (session && cursor.skip('characteristics'))) return { kind: 'accepted', tag: 'SET' };
+  if (cursor.skip('constraints')) return { kind: 'accepted', tag: 'SET CONSTRAINTS' };
+  const isZone = cursor.token?.text === 'time';
+  if (cursor.skip('names')) return { kind: 'set', name: 'client_encoding', value: values(cursor) ?? 'UTF8', local };
+  const name = settingName(cursor);
+  if (!isZone && !cursor.skip('=', 'to')) throw cursor.wrong();
+  return { kind: 'set', name, value: values(cursor), local };
+}
+
+function values(cursor: Cursor): string | undefined {
+  if (cursor.skip('default')) return undefined;
+  const found = cursor.values();
+  if (found.length === 0) throw cursor.wrong();
+  return found.join(', ');
+}
+
+// SHOW TABLES and its kin are the engine's.
+function show(cursor: Cursor): Command | undefined {
+  const next = cursor.token?.text;
+  if (next === undefined) throw cursor.wrong();
+  if (['tables', 'databases', 'schemas', 'columns', 'from'].includes(next)) return undefined;
+  if (next === 'transaction') return { kind: 'show', name: 'transaction_isolation' };
+  const name = settingName(cursor);
+  return cursor.token === undefined || name === 'all' ? showAll(name, cursor) : undefined;
+}
+
+function showAll(name: string, cursor: Cursor): Command | undefined {
+  return name === 'all' && cursor.token !== undefined ? undefined : { kind: 'show', name };
+}
+
+function declare(cursor: Cursor): Command {
+  const name = cursor.name();
+  while (!cursor.skip('cursor')) {
+    if (cursor.skip('binary')) throw new WatershedError('unsupported', 'binary cursors are not supported', { hint: 'leave out BINARY' });
+    if (cursor.skip('no')) cursor.skip('scroll');
+    else if (cursor.skip('scroll')) throw backwards();
+    else if (!cursor.skip('insensitive', 'asensitive')) throw cursor.wrong();
+  }
+  const without = cursor.skip('without');
+  const hold = cursor.skip('with') || without ? cursor.skip('hold') && !without : false;
+  if (!cursor.skip('for')) throw cursor.wrong();
+  if (cursor.token === undefined) throw cursor.wrong();
+  return { kind: 'declare', name, hold, inner: cursor.position };
+}
+
+function backwards(): WatershedError {
+  return new WatershedError('unsupported', 'cursors only move forward', { hint: 'leave out SCROLL, or read the rows again' });
+}
+
+function fetch(cursor: Cursor, move: boolean): Command {
+  if (cursor.skip('prior', 'first', 'last', 'absolute', 'relative', 'backward')) throw backwards();
+  const forward = cursor.skip('forward');
+  let count = cursor.skip('all') ? Infinity : cursor.number();
+  if (count === undefined) {
+    if (!forward) cursor.skip('next');
+    count = 1;
+  }
+  cursor.skip('from', 'in');
+  const name = cursor.name();
+  if (cursor.token !== undefined) throw cursor.wrong();
+  return { kind: 'fetch', name, count, move };
+}
+
+function copy(cursor: Cursor, statement: Statement): Command {
+  let query: string;
+  let queryStart = cursor.position;
+  if (cursor.skip('(')) {
+    queryStart = cursor.position;
+    query = statement.sql.slice(queryStart, closingParenthesis(cursor));
+  } else {
+    const from = cursor.position;
+    cursor.name();
+    while (cursor.skip('.')) cursor.name();
+    const table = statement.sql.slice(from, cursor.position).trim();
+    const columnsFrom = cursor.position + 1;
+    const columns = cursor.skip('(') ? statement.sql.slice(columnsFrom, closingParenthesis(cursor)) : '*';
+    query = `SELECT ${columns} FROM ${table}`;
+  }
+  if (cursor.skip('from')) throw readOnly();
+  if (!cursor.skip('to')) throw cursor.wrong();
+  if (!cursor.skip('stdout')) {
+    throw new WatershedError('forbidden', 'COPY may only write TO STDOUT', { hint: 'use \\copy of psql to write a file on your side' });
+  }
+  return { kind: 'copy', query, queryStart, options: copyOptions(cursor) };
+}
+
+export function readOnly(): WatershedError {
+  return new WatershedError('forbidden', 'the lake is read-only', {
+    hint: 'posts come in by collectors and by `watershed load`', context: { sqlstate: '25006' },
+  });
+}
+
+/** Goes past the parenthesis that closes the one before the cursor, and gives its position. */
+function closingParenthesis(cursor: Cursor): number {
+  for (let depth = 1; cursor.token !== undefined;) {
+    const { kind, text, start } = cursor.token;
+    if (kind === 'operator' && text === '(') depth++;
+    if (kind === 'operator' && text === ')') depth--;
+    cursor.take();
+    if (depth === 0) return start;
+  }
+  throw cursor.wrong();
+}
+
+// Both spellings: WITH (FORMAT csv, HEADER) and the older WITH CSV HEADER.
+function copyOptions(cursor: Cursor): CopyOptions {
+  cursor.skip('with');
+  cursor.skip('(');
+  const given = new Map<string, string>();
+  while (cursor.token !== undefined) {
+    if (cursor.skip(',', ')')) continue;
+    const name = cursor.name();
+    if (name === 'csv' || name === 'binary') given.set('format', name);
+    else if (name === 'header') given.set(name, cursor.token?.kind === 'word' && /^(true|on|false|off)$/.test(cursor.token.text)
+      ? cursor.take() ?? '' : 'true');
+    else if (name === 'force_quote' || name === 'force') {
+      cursor.skip('quote');
+      if (!cursor.skip('*')) throw new WatershedError('unsupported', 'FORCE_QUOTE takes only * here', { hint: 'use FORCE_QUOTE *' });
+      given.set('force_quote', 'true');
+    } else {
+      cursor.skip('as');
+      const { token } = cursor;
+      if (token === undefined) throw cursor.wrong();
+      given.set(name, token.kind === 'string' ? stringValue(token) : token.text);
+      cursor.take();
+    }
+  }
+  return checkedOptions(given);
+}
+
+function checkedOptions(given: ReadonlyMap<string, string>): CopyOptions {
+  for (const name of given.keys()) {
+    if (!['format', 'delimiter', 'null', 'header', 'quote', 'escape', 'force_quote', 'encoding'].includes(name)) {
+      throw new WatershedError('bad_request', `option "${name}" not recognized`, { context: { sqlstate: '42601' } });
+    }
+  }
+  const format = given.get('format') ?? 'text';
+  if (format !== 'text' && format !== 'csv' && format !== 'binary') {
+    throw new WatershedError('bad_request', `COPY format "${format}" not recognized`, { context: { sqlstate: '22023' } });
+  }
+  const delimiter = given.get('delimiter') ?? (format === 'csv' ? ',' : '\t');
+  const quote = given.get('quote') ?? '"';
+  const escape = given.get('escape') ?? quote;
+  if ([delimiter, quote, escape].some((text) => text.length !== 1 || /[\r\n]/.test(text))) {
+    throw new WatershedError('bad_request', 'COPY delimiter, quote and escape must be a single character', { context: { sqlstate: '22023' } });
+  }
+  return {
+    format, delimiter, quote, escape,
+    nullText: given.get('null') ?? (format === 'csv' ? '' : '\\N'),
+    header: /^(true|on|1)$/.test(given.get('header') ?? 'off'),
+    forceQuote: given.get('force_quote') === 'true',
+  };
+}
