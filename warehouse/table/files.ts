@@ -4,27 +4,42 @@ import { keyOf } from '#core/store/store.ts';
 import type { Store } from '#core/store/store.ts';
 import { createLru } from './lru.ts';
 import type { Lru } from './lru.ts';
-import { readManifest } from './manifest.ts';
-import type { ManifestEntry } from './manifest.ts';
+import { isLive, readManifest } from './manifest.ts';
+import type { DataFile, ManifestEntry } from './manifest.ts';
 import { readManifestList } from './manifest-list.ts';
 import type { ManifestFile } from './manifest-list.ts';
 import { parseMetadata } from './metadata.ts';
 import type { Snapshot, TableMetadata } from './metadata.ts';
+import type { ColumnRange } from './filter.ts';
 
 /** Reading and naming the files of a table. All of them are immutable, so what was read once is kept by path. */
 
 export interface TableCache {
   readonly metadata: Lru<TableMetadata>;
   readonly manifestLists: Lru<readonly ManifestFile[]>;
+  readonly manifests: Lru<readonly ScannedFile[]>;
+}
+
+/** A live entry of a manifest with what planning needs. */
+export interface ScannedFile extends DataFile {
+  readonly sequenceNumber: number;
+  /** Bounds decoded so far, by column id. */
+  readonly ranges: Map<number, ColumnRange>;
 }
 
 /** Bytes of metadata files kept: some hundred versions of a table with a few hundred snapshots. */
 const metadataBytesMax = 32 * 2 ** 20;
 /** Manifests named by the lists that are kept. */
 const listedManifestsMax = 50_000;
+/** Files in the manifests that are kept: at some 1.5 KB each, 150 MB at most. */
+const scannedFilesMax = 100_000;
 
 export function createTableCache(): TableCache {
-  return { metadata: createLru(metadataBytesMax), manifestLists: createLru(listedManifestsMax) };
+  return {
+    metadata: createLru(metadataBytesMax),
+    manifestLists: createLru(listedManifestsMax),
+    manifests: createLru(scannedFilesMax),
+  };
 }
 
 /** The store's key of a path; a table with files elsewhere is none that we can read. */
@@ -64,6 +79,33 @@ export async function loadManifestList(
 /** All entries of a manifest with everything they hold, for rewriting it; not kept. */
 export async function loadManifest(store: Store, manifest: ManifestFile): Promise<readonly ManifestEntry[]> {
   return readManifest(await store.get(storeKey(store, manifest.path)), manifest);
+}
+
+/**
+ * The live files of a manifest with what planning needs of them. **Errors**: `unsupported` for deletes that we cannot apply and
+ * files that we cannot read.
+ */
+export async function loadScannedManifest(
+  store: Store,
+  cache: TableCache,
+  manifest: ManifestFile,
+): Promise<readonly ScannedFile[]> {
+  const known = cache.manifests.get(manifest.path);
+  if (known !== undefined) return known;
+  const entries = readManifest(await store.get(storeKey(store, manifest.path)), manifest, 'plan');
+  const files = entries.filter(isLive).map(({ file, sequenceNumber }) => {
+    const format = file.format.toUpperCase();
+    if (file.content === 2 || format !== 'PARQUET') {
+      const what = file.content === 2 ? 'equality deletes' : `format ${format}`;
+      throw new WatershedError('unsupported', `${file.path} has ${what}, which we do not read`, {
+        hint: 'Let the engine that wrote it rewrite the table (compaction removes deletes).',
+        context: { path: file.path },
+      });
+    }
+    return { ...file, sequenceNumber, ranges: new Map<number, ColumnRange>() };
+  });
+  cache.manifests.set(manifest.path, files, files.length + 1);
+  return files;
 }
 
 /** A random (version 4) UUID. */

@@ -65,12 +65,16 @@ interface RawEntry {
   file: Omit<DataFile, 'content'> & { content?: 0 | 1 | 2 };
 }
 
-/** Reads a manifest; `listed` is how the manifest list names it, from which entries inherit (specification, Inheritance). */
+/**
+ * Reads a manifest; `listed` is how the manifest list names it, from which entries inherit (specification, Inheritance). For
+ * `plan` the counts and sizes that planning does not look at are passed over.
+ */
 export function readManifest(
   bytes: Uint8Array,
   listed: Pick<ManifestFile, 'path' | 'addedSnapshotId' | 'sequenceNumber'>,
+  need: 'all' | 'plan' = 'all',
 ): readonly ManifestEntry[] {
-  const { records } = readAvro(bytes, pickManifestField, listed.path);
+  const { records } = readAvro(bytes, need === 'all' ? pickManifestField : pickForPlan, listed.path);
   const entries = records as RawEntry[]; // the codec's border: the Avro schema's field ids gave these members
   return entries.map((raw) => {
     if (raw.file === undefined || raw.status === undefined || typeof raw.file.path !== 'string') {
@@ -85,6 +89,13 @@ export function readManifest(
       file: { ...raw.file, content: raw.file.content ?? 0 },
     };
   });
+}
+
+/** Fields of a data file that only rewriting needs: column sizes, value and NaN counts, split offsets. */
+const notForPlanning = new Set([108, 109, 137, 132]);
+
+function pickForPlan(id: number): string | undefined {
+  return notForPlanning.has(id) ? undefined : pickManifestField(id);
 }
 
 export interface WrittenManifest {
