@@ -11,10 +11,12 @@ import type { Value } from './values.ts';
  * an unknown column or a constant of another type keeps every file.
  */
 export type Filter =
-  | { readonly kind: 'and' | 'or'; readonly of: readonly Filter[] }
+  | { readonly kind: 'and'; readonly of: readonly Filter[] }
+  | { readonly kind: 'or'; readonly of: readonly Filter[] }
   | { readonly kind: 'compare'; readonly column: string; readonly op: Comparison; readonly value: Constant }
   | { readonly kind: 'in'; readonly column: string; readonly values: readonly Constant[] }
-  | { readonly kind: 'null' | 'not-null'; readonly column: string };
+  | { readonly kind: 'null'; readonly column: string }
+  | { readonly kind: 'not-null'; readonly column: string };
 
 export type Comparison = '=' | '<' | '<=' | '>' | '>=';
 export type Constant = string | number | bigint | boolean;
@@ -80,7 +82,7 @@ function compile<Subject>(
   return (subject) => ranges(subject, test);
 }
 
-function leafTest(filter: Exclude<Filter, { kind: 'and' | 'or' }>, { type }: Field): Test | undefined {
+function leafTest(filter: Exclude<Filter, { of: readonly Filter[] }>, { type }: Field): Test | undefined {
   if (filter.kind === 'null') return ({ nulls }) => nulls !== 'none';
   if (filter.kind === 'not-null') return ({ nulls }) => nulls !== 'all';
   if (typeof type !== 'string') return undefined;
