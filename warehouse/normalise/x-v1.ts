@@ -24,9 +24,12 @@ const postType = `STRUCT(${content}, created_at VARCHAR, lang VARCHAR,
 // Tools that read numbers as doubles have rounded many an `id` above 2^53; `id_str` is what the network said.
 const id = 'coalesce(post.id_str, post.id)';
 
-/** Members in order of preference, of the retweeted post if there is one, of the post itself if not. */
-const shown = (...members: readonly string[]): string =>
-  `coalesce(${['post.retweeted_status', 'post'].flatMap((tweet) => members.map((member) => `${tweet}.${member}`)).join(', ')})`;
+/** The first of some members of the retweeted post where there is one, else of the post itself. */
+const shown = (...members: readonly string[]): string => {
+  const of = (tweet: string): string => `coalesce(${members.map((member) => `${tweet}.${member}`).join(', ')})`;
+  return `case when coalesce(post.retweeted_status."text", post.retweeted_status.full_text) is not null
+    then ${of('post.retweeted_status')} else ${of('post')} end`;
+};
 const entity = (member: string): string => shown(`extended_tweet.entities.${member}`, `entities.${member}`);
 const attached = shown('extended_tweet.extended_entities.media', 'extended_entities.media', 'extended_tweet.entities.media',
   'entities.media');

@@ -29,10 +29,11 @@ const place = where('post.includes.places', 'id', 'post.data.geo.place_id');
 // A repost's own text ends in "…": the whole is in the post that it repeats, with entities that fit it.
 const original = where('post.includes.tweets', 'id', `${referenced('retweeted')}.id`);
 
-/** A member of the post whose content counts: of the original if there is one, of the post itself if not. */
+/** The first of some members of the post whose content counts: of the original where there is one, else of the post itself. */
 const shown = (...members: readonly string[]): string => {
-  const of = (tweet: string): string => members.map((member) => `${tweet}.${member}`).join(', ');
-  return `coalesce(${of(original)}, ${of(referenced('retweeted'))}, ${of('post.data')})`;
+  const of = (tweet: string): string => `coalesce(${members.map((member) => `${tweet}.${member}`).join(', ')})`;
+  return `case when ${original}."text" is not null then ${of(original)}
+    when ${referenced('retweeted')}."text" is not null then ${of(referenced('retweeted'))} else ${of('post.data')} end`;
 };
 const entity = (member: string): string => shown(`note_tweet.entities.${member}`, `entities.${member}`);
 

@@ -115,8 +115,8 @@ describe('API v2', () => {
       '{"data":{"id":"1577318900085186562","text":"a","created_at":"2022-10-04T15:25:05+02:00"}}',
     ]);
     // The post in twarc-csv/cotweet.jsonl says 15:25:05.
-    expect(rows.map((row) => String(row['created_at']).slice(0, 19))).toEqual(
-      ['2022-10-04 15:25:05', 'null', 'null', '2022-10-04 13:25:05']);
+    expect(rows.map((row) => row['created_at'])).toEqual(
+      [expect.stringMatching(/^2022-10-04 15:25:05(\.\d+)?\+00$/), null, null, '2022-10-04 13:25:05+00']);
   });
 
   test('what `twarc2 flatten` has put into the post itself is found', async () => {
@@ -145,8 +145,7 @@ describe('API v1.1', () => {
   test('long text, reposts, quotes, replies, places and points', async () => {
     const rows = new Map((await projected('x.v1', examples)).map((row) => [row['post_id'], row]));
     expect(rows.get('867479301360205824')).toMatchObject({
-      text: 'Try using "xxd" on this 🙃:\n(Notice the "joiner" characters)\n👮‍♀️👩‍🚒👩‍🔧👩‍🏭👷‍♀️👨‍🚒👨‍🌾👨‍🍳👨‍🎤👩‍🎨👨‍💼👩‍🎓👨‍🏫👨‍🎨👩‍💻👩‍🔬👨‍🚀👩‍⚕️👨‍✈️👨‍⚖️🕵️\n 🧙‍♂️ Magic! '
-        + 'https://t.co/5PU0FLFRYz',
+      text: JSON.parse(examples.find((line) => idStr(line) === '867479301360205824') ?? '').extended_tweet.full_text,
       quote_of_id: '861652051016663040', urls: ['https://twitter.com/notFromShrek/status/861652051016663040'],
     });
     expect(rows.get('867478524235366400')).toMatchObject({
@@ -166,7 +165,7 @@ describe('API v1.1', () => {
   });
 
   test('the id as text wins over the number, which a tool has rounded', async () => {
-    const rounded = examples.find((line) => idStr(line) === '872836479608733696') ?? '';
+    const rounded = lines('tweet_parser/broken/public_api_sample.json').find((line) => line.includes('"872836479608733696"')) ?? '';
     expect(rounded).toContain('"id":872836479608733700');
     expect((await projected('x.v1', [rounded]))[0]).toMatchObject({ post_id: '872836479608733696' });
     const [row] = await projected('x.v1', ['{"id":872836479608733697,"text":"a","created_at":"Thu Jun 08 15:23:27 +0000 2017"}']);
