@@ -1,0 +1,71 @@
+import type { ComponentChildren } from 'preact';
+import type { ApiError, Cell, SqlResult } from './api.ts';
+import { go } from './state.ts';
+
+/** A link within the page: no reload, but a real address for a new tab. */
+export function Link({ to, children, ...rest }: { to: string; children: ComponentChildren; [name: string]: unknown }) {
+  const follow = (event: MouseEvent): void => {
+    if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
+    event.preventDefault();
+    go(to);
+    scrollTo(0, 0);
+  };
+  return <a href={to} onClick={follow} {...rest}>{children}</a>;
+}
+
+export function Problem({ error }: { error: ApiError }) {
+  const expired = error.status === 401;
+  return (
+    <div class="card error" role="alert">
+      <strong>{expired ? 'Your session has ended.' : error.message}</strong>
+      <div class="soft">{expired ? 'Run `watershed open` and follow the address it prints; nothing is lost.' : error.hint}</div>
+    </div>
+  );
+}
+
+/** Bars from left to right over equal steps of time; for cards, without axes. The numbers are in `label`. */
+export function Spark({ values, label }: { values: readonly number[]; label: string }) {
+  const most = Math.max(1, ...values);
+  const width = 100 / Math.max(1, values.length);
+  return (
+    <svg class="spark" viewBox="0 0 100 30" preserveAspectRatio="none" role="img" aria-label={label}>
+      {values.map((value, index) => value > 0 && (
+        <rect key={index} x={index * width} width={width * 0.85} y={30 - (value / most) * 30} height={(value / most) * 30} />
+      ))}
+    </svg>
+  );
+}
+
+const numeric = /^(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT|U\w*INT\w*|FLOAT|DOUBLE|DECIMAL.*)$/;
+const rowsShown = 500;
+
+export function ResultTable({ result }: { result: SqlResult }) {
+  if (result.columns.length === 0) return <p class="soft">The statement returned no columns.</p>;
+  return (
+    <div>
+      <div class="table-wrap" tabIndex={0} role="region" aria-label="Result">
+        <table>
+          <thead><tr>{result.columns.map((column) => <th key={column.name} title={column.type} scope="col">{column.name}</th>)}</tr></thead>
+          <tbody>
+            {result.rows.slice(0, rowsShown).map((row, index) => (
+              <tr key={index}>
+                {row.map((cell, at) => (
+                  <td key={at} class={numeric.test(result.columns[at]?.type ?? '') ? 'number' : ''}>{cellText(cell)}</td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {result.rows.length > rowsShown && <p class="soft">The first {rowsShown} of {result.rows.length} rows are shown.</p>}
+      {result.rows.length === 0 && <p class="soft">No rows.</p>}
+    </div>
+  );
+}
+
+export function cellText(cell: Cell | undefined): string {
+  if (cell === null || cell === undefined) return '∅';
+  return typeof cell === 'object' ? JSON.stringify(cell) : String(cell);
+}
+
+export const count = new Intl.NumberFormat('en');

@@ -1,0 +1,71 @@
+import { join } from 'node:path';
+import { availableParallelism } from 'node:os';
+import { catalogName } from '#core/contract/tables.ts';
+import { acquireLease } from '#core/database/lease.ts';
+import type { Foundation } from '#core/main.ts';
+import { runTogether, type Service } from '#core/service.ts';
+import { encodeRecord } from '#core/contract/records.ts';
+import { openPostgresCatalog } from './catalog/postgres.ts';
+import type { Catalog } from './catalog/catalog.ts';
+import { openDuck } from './duck.ts';
+import type { LostRange } from './gather.ts';
+import { postsLanding } from './landings/posts.ts';
+import { rawLanding } from './landings/raw.ts';
+import { rowLandings } from './landings/rows.ts';
+import { createTableCache, type TableCache } from './table/files.ts';
+import { ensureTables } from './tables.ts';
+import { createWriter } from './writer.ts';
+
+/** The catalog and what was read of the tables: shared by all programs of one process. */
+export interface Warehouse {
+  readonly catalog: Catalog;
+  readonly cache: TableCache;
+}
+
+/** Opens the catalog and makes the tables that are missing. */
+export async function openWarehouse(foundation: Foundation): Promise<Warehouse> {
+  const { database, store, clock, random } = foundation;
+  const catalog = openPostgresCatalog(database, { catalogName });
+  const cache = createTableCache();
+  await ensureTables({ catalog, store, clock, random, cache });
+  return { catalog, cache };
+}
+
+export interface WarehouseHooks {
+  readonly onCommit: (commit: { landing: string; records: number; kept: number }) => void;
+}
+
+/** The writer of all landings, one active at a time by lease; a second process stands by. */
+export function warehouseProgram(foundation: Foundation, warehouse: Warehouse, hooks: WarehouseHooks): Service {
+  return { name: 'warehouse', run: (signal) => runWarehouse(foundation, warehouse, hooks, signal) };
+}
+
+const leaseName = 'warehouse';
+/** A standby takes over after this long: below the 10 s that are promised, above what a slow disk makes a renewal wait. */
+const leaseTtlMs = 8_000;
+
+async function runWarehouse(foundation: Foundation, warehouse: Warehouse, hooks: WarehouseHooks, signal: AbortSignal): Promise<void> {
+  const { config, database, log, store, clock, random, logger, metrics } = foundation;
+  const lease = await acquireLease(database, leaseName, foundation.holder, { ttlMs: leaseTtlMs, clock, signal });
+  await using held = lease;
+  await using duck = await openDuck({
+    staging: join(foundation.dataDir, 'staging'), memoryBytes: config.WATERSHED_MEMORY_BYTES, threads: availableParallelism(),
+  });
+  const writers = [postsLanding, rawLanding, ...rowLandings].map((landing) => createWriter({
+    landing, log, catalog: warehouse.catalog, store, cache: warehouse.cache, duck, clock, random,
+    logger: logger.child(`landing ${landing.name}`), metrics, epoch: { lease: leaseName, epoch: held.epoch },
+    batchBytes: config.WATERSHED_BATCH_BYTES, intervalMs: config.WATERSHED_COMMIT_INTERVAL_MS,
+    onCommit: hooks.onCommit, onLost: (topic, lost) => recordLost(foundation, topic, lost),
+    crashPoint: () => undefined,
+  }));
+  await runTogether([{ name: 'lease', run: (stop) => held.keep(stop) }, ...writers], signal);
+}
+
+/** Records that retention took before they were landed are a gap, on record before the writer passes over them. */
+async function recordLost({ log, clock }: Foundation, topic: string, lost: LostRange): Promise<void> {
+  await log.append('journal', 0, [encodeRecord('journal', {
+    at: new Date(clock.now()).toISOString(), source: 'log', kind: 'gap', cause: 'retention',
+    count: Number(lost.to - lost.from),
+    detail: JSON.stringify({ topic, partition: lost.partition, from: String(lost.from), to: String(lost.to) }),
+  })]);
+}
