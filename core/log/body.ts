@@ -17,7 +17,9 @@ const decompressInThread = promisify(zstdDecompress);
 /** Compresses lines, on another thread where there are many; leaves them as they are where that would gain nothing. */
 export async function pack(lines: Uint8Array): Promise<Body> {
   if (lines.length < 128) return { codec: 'none', bytes: lines };
-  const bytes = lines.length < inline ? zstdCompressSync(lines, { params }) : await compressInThread(lines, { params });
+  // One output buffer of a likely size: zlib's default of 16 KB a step costs as much as the work.
+  const options = { params, chunkSize: Math.max(lines.length >> 1, 64) };
+  const bytes = lines.length < inline ? zstdCompressSync(lines, options) : await compressInThread(lines, options);
   return bytes.length < lines.length ? { codec: 'zstd', bytes } : { codec: 'none', bytes: lines };
 }
 
@@ -31,7 +33,7 @@ export async function unpack(codec: string, bytes: Uint8Array, length: number): 
 async function decompress(codec: string, bytes: Uint8Array, length: number): Promise<Uint8Array> {
   if (codec === 'none') return bytes;
   if (codec !== 'zstd') throw new WatershedError('unsupported', `a log batch is compressed with ${codec}, which this version does not know`);
-  const options = { maxOutputLength: Math.max(length, 1) };
+  const options = { maxOutputLength: Math.max(length, 1), chunkSize: Math.max(length + 1, 64) };
   try {
     return length < inline ? zstdDecompressSync(bytes, options) : await decompressInThread(bytes, options);
   } catch (cause) {

@@ -11,6 +11,7 @@ const channel = 'watershed_log';
 const noSuchSlice = '23514'; // check_violation: "no partition of relation found for row"
 const blockBytesMax = 4 * 1024 * 1024; // a larger append becomes several rows, so that no reader must take it whole
 const rowsPerReadMax = 1024;
+const attemptsMax = 10; // a slice that was made may be over before the append that wanted it comes again
 const pollMs = 1000; // where a NOTIFY was lost (a broken connection, a pooler in between) a reader is no later than this
 
 /**
@@ -38,7 +39,7 @@ export function createPostgresLog(database: Database, clock: Clock, options: { r
         try {
           return await appendBlocks(database, topic, partition, blocks);
         } catch (error) {
-          if (attempt === 3 || sqlStateOf(error) !== noSuchSlice) throw asAppendError(error);
+          if (attempt === attemptsMax || sqlStateOf(error) !== noSuchSlice) throw asAppendError(error);
           await makeSlice(database, topic, sliceMs);
         }
       }

@@ -2,7 +2,6 @@
  * Record batches, version 2 of Kafka's message format (https://kafka.apache.org/documentation/#messageformat), encoded
  * and decoded without an object per record: a batch becomes lines, and lines become a batch, by copying bytes.
  */
-import { isUtf8 } from 'node:buffer';
 import { promisify } from 'node:util';
 import { constants, gunzip, zstdCompress, zstdDecompress } from 'node:zlib';
 import { compressionsAlgorithmsByBitmask, crc32c } from '@platformatic/kafka';
@@ -248,8 +247,6 @@ class ChunkBuilder {
   }
 
   #close(): void {
-    // One look at all the bytes; only where something is wrong, one at each line.
-    if (!isUtf8(this.#lines.subarray(this.#start, this.#at))) this.#setAsideWhatIsNotText();
     this.#chunks.push({
       baseOffset: this.#baseOffset,
       count: this.#count,
@@ -261,25 +258,6 @@ class ChunkBuilder {
     this.#count = 0;
     this.#appendedAtMs = 0;
     this.#poison = [];
-  }
-
-  #setAsideWhatIsNotText(): void {
-    let from = this.#start;
-    let to = this.#start;
-    for (let index = 0; index < this.#count; index++) {
-      const end = this.#lines.indexOf(0x0a, from);
-      const line = this.#lines.subarray(from, end);
-      if (isUtf8(line)) {
-        this.#lines.copy(this.#lines, to, from, end);
-        to += line.length;
-      } else {
-        this.#poison.push({ offset: this.#baseOffset + BigInt(index), bytes: Buffer.from(line), reason: 'the record is not UTF-8' });
-      }
-      this.#lines[to++] = 0x0a;
-      from = end + 1;
-    }
-    this.#at = to;
-    this.#poison.sort((a, b) => (a.offset < b.offset ? -1 : 1));
   }
 }
 

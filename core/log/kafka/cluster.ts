@@ -38,13 +38,18 @@ export class Cluster implements AsyncDisposable {
     return this.#retry(signal, () => this.#onFirst(exchange, signal));
   }
 
-  /** Runs an exchange on the leader of a partition; `retryForMs` bounds the trying. */
+  /**
+   * Runs an exchange on the leader of a partition; `retryForMs` bounds the trying. `sameTopic` refuses a topic that is not
+   * the one that this process began with: offsets of the old one mean nothing in it.
+   */
   async onLeader<T>(
-    topic: string, partition: number, exchange: (connection: Connection, topicId: string) => Promise<T>, signal?: AbortSignal,
+    topic: string, partition: number, exchange: (connection: Connection, topicId: string) => Promise<T>,
+    options: { readonly sameTopic: boolean; readonly signal?: AbortSignal | undefined },
   ): Promise<T> {
+    const { sameTopic, signal } = options;
     return this.#retry(signal, async () => {
       const known = this.#topics.get(topic) ?? (await this.#load(topic, signal));
-      this.#checkPin(topic, known.topicId);
+      if (sameTopic) this.#checkPin(topic, known.topicId);
       if (partition < 0 || partition >= known.leaders.length) {
         throw new WatershedError('not_found', `topic ${topic} has no partition ${partition}`, { context: { topic, partition } });
       }

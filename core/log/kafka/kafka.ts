@@ -43,6 +43,7 @@ export function createKafkaLog(options: KafkaLogOptions): Log {
     },
     partitions: async (topic) => (await cluster.describe(topic)).leaders.length,
     async append(topic, partition, records) {
+      if (records.length === 0) throw new WatershedError('bad_request', 'there is nothing to append');
       records.forEach(checkRecord);
       const key = `${topic}/${partition}`;
       const producer = producers.get(key) ?? new PartitionProducer(cluster, clock, topic, partition);
@@ -54,7 +55,9 @@ export function createKafkaLog(options: KafkaLogOptions): Log {
     async trim(topic, partition, before) {
       const { earliest, next } = await bounds(cluster, topic, partition);
       const until = before < next ? before : next;
-      if (until > earliest) await cluster.onLeader(topic, partition, (connection) => deleteRecords(connection, topic, partition, until));
+      if (until <= earliest) return;
+      await cluster.onLeader(topic, partition, 
+        (connection) => deleteRecords(connection, topic, partition, until), { sameTopic: true });
     },
     [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
   };
@@ -82,7 +85,7 @@ async function bounds(cluster: Cluster, topic: string, partition: number): Promi
   return cluster.onLeader(topic, partition, async (connection) => ({
     earliest: await offsetAt(connection, topic, partition, -2n),
     next: await offsetAt(connection, topic, partition, -1n),
-  }));
+  }), { sameTopic: false });
 }
 
 async function read(
@@ -93,7 +96,8 @@ async function read(
     const waitMs = Math.max(0, Math.ceil(until - clock.monotonic()));
     const answer = await cluster.onLeader(topic, partition, (connection, topicId) =>
       // A wait is cut into seconds, so that it stays far below the connection's own limit of 30 s.
-      fetchRecords(connection, { topicId, partition, offset, maxBytes: options.maxBytes, waitMs: Math.min(waitMs, 5000) }), options.signal)
+      fetchRecords(connection, { topicId, partition, offset, maxBytes: options.maxBytes, waitMs: Math.min(waitMs, 5000) }),
+    { sameTopic: true, signal: options.signal })
       .catch((error: unknown) => explainRange(error, cluster, topic, partition, offset));
     const { chunks, nextOffset } = await decodeBatches(answer.records, offset, answer.aborted);
     if (chunks.length > 0) return chunks;

@@ -37,13 +37,9 @@ export class PartitionProducer {
   }
 
   async #appendAll(records: readonly Uint8Array[]): Promise<bigint> {
-    let first: bigint | undefined;
-    for (const batch of batches(records)) {
-      const offset = await this.#appendBatch(batch);
-      first ??= offset;
-    }
-    if (first === undefined) throw new WatershedError('bad_request', 'there is nothing to append');
-    return first;
+    const offsets: bigint[] = [];
+    for (const batch of batches(records)) offsets.push(await this.#appendBatch(batch));
+    return offsets[0] ?? -1n;
   }
 
   async #appendBatch(records: readonly Uint8Array[]): Promise<bigint> {
@@ -52,7 +48,7 @@ export class PartitionProducer {
       const batch = await encodeBatch(records, { ...this.#producer, sequence: this.#sequence }, this.#clock.now());
       try {
         const offset = await this.#cluster.onLeader(this.#topic, this.#partition,
-          (connection) => produceBatch(connection, this.#topic, this.#partition, batch, 15_000));
+          (connection) => produceBatch(connection, this.#topic, this.#partition, batch, 15_000), { sameTopic: true });
         // Sequence numbers begin anew after the largest 32-bit integer (KIP-98).
         this.#sequence = (this.#sequence + records.length) % 2 ** 31;
         return offset;
