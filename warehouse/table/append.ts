@@ -158,6 +158,6 @@ export function countFiles(files: readonly { readonly recordCount: number; reado
   };
 }
 
-export function countPartitions(files: readonly AddedFile[]): number {
-  return new Set(files.map(({ specId, partition }) => `${specId}${JSON.stringify(Object.values(partition).map(String))}`)).size;
+export function countPartitions(files: readonly Pick<AddedFile, 'partition'>[]): number {
+  return new Set(files.map(({ partition }) => JSON.stringify(Object.entries(partition).map(([id, value]) => [id, String(value)])))).size;
 }
