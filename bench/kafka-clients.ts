@@ -3,8 +3,10 @@
  * kafkajs, by @platformatic/kafka's own producer and stream, and by core/log/kafka (the same package's protocol layer).
  * `node bench/kafka-clients.ts [records] [runs]` prints a line of JSON per run.
  */
-import { createRequire } from 'node:module';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import kafkajs from 'kafkajs';
 import { Consumer, MessagesStreamModes, Producer } from '@platformatic/kafka';
@@ -13,7 +15,7 @@ import { createKafkaLog } from '../core/log/kafka/kafka.ts';
 import { startKafka } from '../test/services/kafka.ts';
 
 const records = Number(process.argv[2] ?? 300_000);
-const runs = Number(process.argv[3] ?? 3);
+const runs = Number(process.argv[3] ?? 3) || 1;
 const partitions = 4;
 const batchSize = 1000;
 
@@ -29,7 +31,7 @@ function makeRecords(count: number): Buffer[] {
   let state = 7;
   const next = (): number => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) >>> 8;
   return Array.from({ length: count }, (_, index) => {
-    const text = Array.from({ length: 80 }, () => words[next() % words.length]).join(' ');
+    const text = Array.from({ length: 112 }, () => words[next() % words.length]).join(' ');
     const ids = Array.from({ length: 14 }, () => String(1_000_000_000_000_000_000n + BigInt(next()) * 1_000_003n));
     return Buffer.from(JSON.stringify({ v: 1, source: 'x', events: [{ id: 'flood', matched: ['flood'] }], index, text, ids }));
   });
@@ -169,23 +171,45 @@ async function measure(work: () => Promise<number | void>): Promise<{ seconds: n
   return { seconds: (elapsed ?? performance.now() - begin) / 1000, cpuSeconds: (used.user + used.system) / 1e6 };
 }
 
-await using kafka = await startKafka();
-const posts = makeRecords(records);
-const bytes = posts.reduce((sum, post) => sum + post.length, 0);
-const version = (name: string): unknown => createRequire(import.meta.url)(`${name}/package.json`).version;
-console.error(`${records} records of ${Math.round(bytes / records)} bytes, kafkajs ${String(version('kafkajs'))}`);
-for (let run = 0; run < runs; run++) {
-  for (const contestant of [viaKafkajs(kafka.brokers), viaPlatformatic(kafka.brokers), viaOurs(kafka.brokers)]) {
-    const topic = `posts-${run}-${contestant.name.replaceAll(/\W/g, '')}`;
-    await using log = createKafkaLog({ brokers: kafka.brokers, replication: 1, clock: systemClock });
-    await log.ensureTopic(topic, partitions);
-    const append = await measure(() => contestant.append(topic, posts));
-    const drain = await measure(() => contestant.drain(topic, records));
-    console.log(JSON.stringify({
-      bench: 'kafka-clients', at: new Date().toISOString(), node: process.version, cores: cpus().length, client: contestant.name, records,
-      appendPerSecond: Math.round(records / append.seconds), appendCpuSecondsPerMillion: +(append.cpuSeconds * 1e6 / records).toFixed(2),
-      drainPerSecond: Math.round(records / drain.seconds), drainCpuSecondsPerMillion: +(drain.cpuSeconds * 1e6 / records).toFixed(2),
-      residentMiB: Math.round(process.memoryUsage.rss() / 2 ** 20),
-    }));
+function contestant(name: string, brokers: string): Contestant {
+  const found = [viaKafkajs, viaPlatformatic, viaOurs].map((make) => make(brokers)).find((made) => made.name === name);
+  if (found === undefined) throw new Error(`there is no contestant ${name}`);
+  return found;
+}
+
+/** One contestant in a process of its own, so that none lives with what another has left in memory. */
+async function runChild(name: string, brokers: string, run: string): Promise<void> {
+  const client = contestant(name, brokers);
+  const posts = makeRecords(records / 3);
+  const append = await measure(() => client.append(`append-${run}-${name.replaceAll(/\W/g, '')}`, posts));
+  posts.length = 0;
+  await client.drain('drain', records);
+  const drain = await measure(() => client.drain('drain', records));
+  console.log(JSON.stringify({
+    bench: 'kafka-clients', at: new Date().toISOString(), node: process.version, cores: cpus().length, client: name, records,
+    appendPerSecond: Math.round(records / 3 / append.seconds), appendCpuSecondsPerMillion: +(append.cpuSeconds * 3e6 / records).toFixed(2),
+    drainPerSecond: Math.round(records / drain.seconds), drainCpuSecondsPerMillion: +(drain.cpuSeconds * 1e6 / records).toFixed(2),
+    residentMiB: Math.round(process.memoryUsage.rss() / 2 ** 20),
+  }));
+}
+
+async function runAll(): Promise<void> {
+  await using kafka = await startKafka();
+  await using log = createKafkaLog({ brokers: kafka.brokers, replication: 1, clock: systemClock });
+  await log.ensureTopic('drain', partitions);
+  const posts = makeRecords(records);
+  console.error(`${records} records of ${Math.round(posts.reduce((sum, post) => sum + post.length, 0) / records)} bytes`);
+  await perPartition(posts, (partition, part) => log.append('drain', partition, part));
+  for (let run = 0; run < runs; run++) {
+    for (const name of ['kafkajs', '@platformatic/kafka', 'core/log/kafka']) {
+      await log.ensureTopic(`append-${run}-${name.replaceAll(/\W/g, '')}`, partitions);
+      const child = spawn(process.execPath, [fileURLToPath(import.meta.url), String(records), 'child', name, kafka.brokers, String(run)],
+        { stdio: ['ignore', 'inherit', 'ignore'] });
+      await once(child, 'exit');
+    }
   }
 }
+
+const [, , , mode, name, brokers, run] = process.argv;
+if (mode === 'child') await runChild(name ?? '', brokers ?? '', run ?? '');
+else await runAll();
