@@ -6,18 +6,23 @@ interface OptionBase {
   readonly description: string;
   readonly secret?: true;
 }
-interface TextOption extends OptionBase { readonly type: 'text'; readonly default: string | undefined; readonly pattern?: RegExp }
+interface TextOption<Default extends string | undefined = string | undefined> extends OptionBase {
+  readonly type: 'text'; readonly default: Default; readonly pattern?: RegExp;
+}
 interface NumberOption extends OptionBase {
   readonly type: 'number'; readonly default: number; readonly min: number; readonly max: number; readonly unit: string;
 }
-interface ChoiceOption extends OptionBase { readonly type: 'choice'; readonly default: string; readonly choices: readonly string[] }
+interface ChoiceOption<Choice extends string = string> extends OptionBase {
+  readonly type: 'choice'; readonly default: Choice; readonly choices: readonly Choice[];
+}
 export type Option = TextOption | NumberOption | ChoiceOption;
 
-const text = (fallback: string | undefined, description: string, more: Partial<TextOption> = {}): TextOption =>
-  ({ type: 'text', default: fallback, description, ...more });
+const text = <Default extends string | undefined>(
+  fallback: Default, description: string, more: { secret?: true; pattern?: RegExp } = {},
+): TextOption<Default> => ({ type: 'text', default: fallback, description, ...more });
 const number = (fallback: number, min: number, max: number, unit: string, description: string): NumberOption =>
   ({ type: 'number', default: fallback, min, max, unit, description });
-const choice = (fallback: string, choices: readonly string[], description: string): ChoiceOption =>
+const choice = <const Choice extends string>(fallback: NoInfer<Choice>, choices: readonly Choice[], description: string): ChoiceOption<Choice> =>
   ({ type: 'choice', default: fallback, choices, description });
 
 export const options = {
@@ -69,8 +74,8 @@ export const options = {
 } as const satisfies Record<string, Option>;
 
 export type OptionName = keyof typeof options;
-type ValueOf<O extends Option> = O extends NumberOption ? number : O extends ChoiceOption ? O['choices'][number]
-  : undefined extends O['default'] ? string | undefined : string;
+type ValueOf<O> = O extends NumberOption ? number : O extends ChoiceOption<infer Choice> ? Choice
+  : O extends TextOption<infer Default> ? string | Extract<Default, undefined> : never;
 export type Config = { readonly [Name in OptionName]: ValueOf<(typeof options)[Name]> };
 
 /**
