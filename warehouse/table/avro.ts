@@ -113,7 +113,7 @@ export class AvroDecoder {
     for (;;) {
       const count = Number(this.long());
       if (count === 0) return;
-      if (count < 0) this.at += this.length();
+      if (count < 0) this.bytes();
       else for (let index = 0; index < count; index += 1) item();
     }
   }

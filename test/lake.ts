@@ -1,0 +1,137 @@
+import { systemClock, seededRandom } from '#core/clock.ts';
+import type { Clock } from '#core/clock.ts';
+import type { TableSpec } from '#core/contract/tables.ts';
+import { WatershedError } from '#core/errors.ts';
+import type { Store } from '#core/store/store.ts';
+import { createMemoryCatalog } from '#warehouse/catalog/memory.ts';
+import type { MemoryCatalog } from '#warehouse/catalog/memory.ts';
+import type { TableRef } from '#warehouse/catalog/catalog.ts';
+import type { AddedFile } from '#warehouse/table/datafile.ts';
+import { ensureTable } from '#warehouse/table/ensure.ts';
+import { createTableCache, loadMetadata } from '#warehouse/table/files.ts';
+import type { TableMetadata } from '#warehouse/table/metadata.ts';
+import { planScan } from '#warehouse/table/scan.ts';
+import type { CommitContext } from '#warehouse/table/transaction.ts';
+import { encodeValue } from '#warehouse/table/values.ts';
+
+/** A table small enough to think about: partitioned by event and day, as the big ones are. */
+export const notes: TableSpec = {
+  name: 'notes',
+  comment: 'Notes',
+  columns: [
+    { id: 1, name: 'event_id', type: 'string', doc: 'Event' },
+    { id: 2, name: 'post_id', type: 'string', doc: 'Id' },
+    { id: 3, name: 'created_at', type: 'timestamptz', doc: 'When' },
+    { id: 4, name: 'likes', type: 'long', doc: 'Likes' },
+    { id: 5, name: 'tags', type: { list: 'string', elementId: 105 }, doc: 'Tags' },
+  ],
+  partition: [{ column: 'event_id', transform: 'identity' }, { column: 'created_at', transform: 'day' }],
+  sort: ['event_id', 'created_at'],
+  bounds: ['event_id', 'post_id', 'created_at'],
+};
+
+export const notesRef: TableRef = { namespace: 'store', name: 'notes' };
+
+/** What the tests see of a store: every path, and whether it was ever asked for one that is not there. */
+export interface MapStore extends Store {
+  readonly objects: Map<string, Uint8Array>;
+}
+
+export function mapStore(uri = 'file:///lake'): MapStore {
+  const objects = new Map<string, Uint8Array>();
+  return {
+    uri,
+    objects,
+    async get(key) {
+      const bytes = objects.get(key);
+      if (bytes === undefined) throw new WatershedError('not_found', `there is no object ${key}`);
+      return bytes;
+    },
+    async put(key, bytes) {
+      objects.set(key, bytes.slice());
+    },
+    async putFile() {
+      throw new Error('not in memory');
+    },
+    async putIfAbsent(key, bytes) {
+      if (objects.has(key)) return false;
+      objects.set(key, bytes.slice());
+      return true;
+    },
+    size: async (key) => objects.get(key)?.length,
+    async *list(prefix) {
+      for (const [key, bytes] of objects) if (key.startsWith(prefix)) yield { key, bytes: bytes.length, modifiedAtMs: 0 };
+    },
+    async delete(key) {
+      objects.delete(key);
+    },
+    async localPath() {
+      throw new Error('not in memory');
+    },
+  };
+}
+
+/** A clock that does not wait, so that a hundred lost races take no time; its `now` grows by a millisecond per question. */
+export function hurriedClock(): Clock {
+  let now = 1_700_000_000_000;
+  return { ...systemClock, now: () => (now += 1), sleep: () => new Promise((resolve) => setImmediate(resolve)) };
+}
+
+export interface TestLake extends CommitContext {
+  readonly catalog: MemoryCatalog;
+  readonly store: MapStore;
+  /** As another process would read it: nothing kept from before. */
+  current(ref?: TableRef): Promise<TableMetadata>;
+  /** Paths of the live data files of the current snapshot, sorted. */
+  livePaths(ref?: TableRef): Promise<string[]>;
+}
+
+/** A lake in memory with the table `notes`, empty. */
+export async function memoryLake(seed = 1): Promise<TestLake> {
+  const store = mapStore();
+  const catalog = createMemoryCatalog();
+  const context: CommitContext = { catalog, store, clock: hurriedClock(), random: seededRandom(seed) };
+  await ensureTable(context, notesRef, notes);
+  const current = async (ref = notesRef): Promise<TableMetadata> => {
+    const location = await catalog.load(ref);
+    if (location === undefined) throw new Error(`no table ${ref.name}`);
+    return loadMetadata(store, createTableCache(), location);
+  };
+  return {
+    ...context,
+    catalog,
+    store,
+    current,
+    livePaths: async (ref = notesRef) =>
+      (await planScan({ store, metadata: await current(ref) })).files.map(({ path }) => path).sort(),
+  };
+}
+
+/** The entry of a file that nobody reads: `notes` rows of one event and day, with bounds. */
+export function noteFile(name: string, of: { event?: string; day?: number; ids?: readonly [string, string]; rows?: number } = {}): AddedFile {
+  const { event = 'flood', day = 15_876, ids = ['1', '9'], rows = 10 } = of;
+  const micros = day * 86_400_000_000;
+  return {
+    content: 0,
+    path: `file:///lake/store/notes/data/${name}.parquet`,
+    format: 'PARQUET',
+    partition: {},
+    recordCount: rows,
+    bytes: rows * 100,
+    columnSizes: new Map([[1, 10], [2, 20]]),
+    valueCounts: new Map([[1, rows], [2, rows], [3, rows]]),
+    nullCounts: new Map([[1, 0], [2, 0], [3, 0], [4, rows]]),
+    lowerBounds: new Map([
+      [1, encodeValue('string', event)], [2, encodeValue('string', ids[0])], [3, encodeValue('timestamptz', micros)],
+    ]),
+    upperBounds: new Map([
+      [1, encodeValue('string', event)], [2, encodeValue('string', ids[1])], [3, encodeValue('timestamptz', micros + 1)],
+    ]),
+    sortOrderId: 0,
+  };
+}
+
+/** The same file in spec 1. */
+export function filedNote(name: string, of: Parameters<typeof noteFile>[1] & { event: string; day: number }): AddedFile {
+  return { ...noteFile(name, of), specId: 1, partition: { '1000': of.event, '1001': of.day }, sortOrderId: 1 };
+}
