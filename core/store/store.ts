@@ -8,6 +8,7 @@
 export interface Store {
   /** Where the store begins, as Iceberg paths name it, with scheme and without trailing slash: `file:///data/lake`, `s3://bucket/prefix`. */
   readonly uri: string;
+  /** The bytes, or those from `start` up to and without `end`, as far as there are any. */
   get(key: string, range?: { readonly start: number; readonly end: number }): Promise<Uint8Array>;
   put(key: string, bytes: Uint8Array): Promise<void>;
   /** Moves a file that was written on the local disk into the store (the local one is gone afterwards). */
@@ -16,6 +17,7 @@ export interface Store {
   putIfAbsent(key: string, bytes: Uint8Array): Promise<boolean>;
   /** Size in bytes, or undefined where there is no such object. */
   size(key: string): Promise<number | undefined>;
+  /** Every object whose key begins with `prefix` (which need not end at a slash), in no particular order. */
   list(prefix: string): AsyncIterable<{ readonly key: string; readonly bytes: number; readonly modifiedAtMs: number }>;
   /** Deleting what is not there is no error. */
   delete(key: string): Promise<void>;
