@@ -1,0 +1,168 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { Clock } from '../../clock.ts';
+import { diskError } from '../../disk.ts';
+import { isWatershedError, systemCode } from '../../errors.ts';
+
+export interface FileCacheOptions {
+  readonly folder: string;
+  readonly bytesMax: number;
+  readonly clock: Clock;
+  /**
+   * A file that was asked for so recently stays even when the cache is over its limit: a statement opens its files one
+   * after the other and must find the last one too. Longer than the longest statement. Default 10 min.
+   */
+  readonly keepMs?: number;
+}
+
+interface Entry {
+  readonly path: string;
+  readonly bytes: number;
+  usedAtMs: number;
+}
+
+/** Copies of immutable objects on the local disk; those used least recently make room. What a process left is found again. */
+export class FileCache {
+  readonly #options: FileCacheOptions;
+  // A map keeps the order of insertion: the first entry is the one used least recently.
+  readonly #entries = new Map<string, Entry>();
+  readonly #fetching = new Map<string, Promise<string>>();
+  #bytes = 0;
+
+  private constructor(options: FileCacheOptions) {
+    this.#options = options;
+  }
+
+  static async open(options: FileCacheOptions): Promise<FileCache> {
+    const cache = new FileCache(options);
+    try {
+      await mkdir(options.folder, { recursive: true });
+      await cache.#takeUp();
+    } catch (error) {
+      throw diskError(error, 'use the cache in', options.folder);
+    }
+    return cache;
+  }
+
+  /** Bytes held at the moment. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** The path of the copy; where there is none, `fetch` writes one to the path it is given. Callers at once share it. */
+  async get(key: string, fetch: (path: string) => Promise<void>): Promise<string> {
+    const name = nameOf(key);
+    const entry = this.#entries.get(name);
+    if (entry !== undefined && (await this.#use(name, entry))) return entry.path;
+    const running = this.#fetching.get(name);
+    if (running !== undefined) return running;
+    const fetching = this.#fetch(name, fetch).finally(() => this.#fetching.delete(name));
+    this.#fetching.set(name, fetching);
+    return fetching;
+  }
+
+  /** Moves a local file in as the copy of an object; false where that cannot be done by a rename. */
+  async adopt(key: string, path: string): Promise<boolean> {
+    const name = nameOf(key);
+    const target = join(this.#options.folder, name);
+    try {
+      await rename(path, target);
+    } catch (error) {
+      if (systemCode(error) === 'EXDEV') return false;
+      throw diskError(error, 'move a file into the cache at', target);
+    }
+    await this.#add(name, target);
+    return true;
+  }
+
+  /** Drops the copy of an object that was overwritten or deleted. */
+  async forget(key: string): Promise<void> {
+    const name = nameOf(key);
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) await this.#remove(name, entry);
+  }
+
+  async #fetch(name: string, fetch: (path: string) => Promise<void>): Promise<string> {
+    const path = join(this.#options.folder, name);
+    const half = join(this.#options.folder, `${randomUUID()}${halfSuffix}`);
+    try {
+      await fetch(half);
+      await rename(half, path);
+      await this.#add(name, path);
+    } catch (error) {
+      await rm(half, { force: true });
+      if (isWatershedError(error)) throw error;
+      throw diskError(error, 'write a copy into the cache at', path);
+    }
+    return path;
+  }
+
+  async #use(name: string, entry: Entry): Promise<boolean> {
+    const now = this.#options.clock.now();
+    try {
+      // The time on the file is what the next process goes by.
+      await utimes(entry.path, now / 1000, now / 1000);
+    } catch {
+      this.#drop(name, entry);
+      return false;
+    }
+    entry.usedAtMs = now;
+    this.#entries.delete(name);
+    this.#entries.set(name, entry);
+    return true;
+  }
+
+  async #add(name: string, path: string): Promise<void> {
+    const old = this.#entries.get(name);
+    if (old !== undefined) this.#drop(name, old);
+    const { size } = await stat(path);
+    this.#entries.set(name, { path, bytes: size, usedAtMs: this.#options.clock.now() });
+    this.#bytes += size;
+    await this.#makeRoom();
+  }
+
+  async #makeRoom(): Promise<void> {
+    const { bytesMax, clock, keepMs = 600_000 } = this.#options;
+    for (const [name, entry] of this.#entries) {
+      if (this.#bytes <= bytesMax || clock.now() - entry.usedAtMs < keepMs) return;
+      await this.#remove(name, entry);
+    }
+  }
+
+  #drop(name: string, entry: Entry): void {
+    if (this.#entries.delete(name)) this.#bytes -= entry.bytes;
+  }
+
+  async #remove(name: string, entry: Entry): Promise<void> {
+    this.#drop(name, entry);
+    await rm(entry.path, { force: true });
+  }
+
+  async #takeUp(): Promise<void> {
+    const { folder } = this.#options;
+    const names = await readdir(folder);
+    const found = await Promise.all(names.map(async (name) => {
+      const path = join(folder, name);
+      if (name.endsWith(halfSuffix)) {
+        await rm(path, { force: true });
+        return [];
+      }
+      const { size, mtimeMs } = await stat(path);
+      return [[name, { path, bytes: size, usedAtMs: mtimeMs }] as const];
+    }));
+    for (const [name, entry] of found.flat().toSorted((a, b) => a[1].usedAtMs - b[1].usedAtMs)) {
+      this.#entries.set(name, entry);
+      this.#bytes += entry.bytes;
+    }
+    await this.#makeRoom();
+  }
+}
+
+const halfSuffix = '.half';
+
+/** A file name for a key: its hash, and its end for people and for engines that look at the extension. */
+function nameOf(key: string): string {
+  const end = basename(key).replaceAll(/[^\w.-]/g, '_').slice(-60);
+  return `${createHash('sha256').update(key).digest('hex').slice(0, 32)}-${end}`;
+}
