@@ -1,3 +1,4 @@
+import { statfs } from 'node:fs/promises';
 import { WatershedError, messageOf, systemCode } from './errors.ts';
 
 const hints: Readonly<Record<string, string>> = {
@@ -29,4 +30,14 @@ export function diskError(error: unknown, what: string, path: string): Watershed
   const hint = hints[code];
   if (hint === undefined) return new WatershedError('internal', `cannot ${what} ${path}: ${messageOf(error)}`, { cause: error, context });
   return new WatershedError('disk', `cannot ${what} ${path}: ${reasons[code]} (${code})`, { cause: error, context, hint });
+}
+
+/** Refuses (`disk`) where the disk of `folder` has less than `bytes` left. `what` begins the sentence "… needs". */
+export async function requireSpace(folder: string, bytes: number, what: string): Promise<void> {
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize >= bytes) return;
+  const inMegabytes = (value: number): string => `${Math.floor(value / 1024 ** 2)} MB`;
+  throw new WatershedError('disk', `${what} needs ${inMegabytes(bytes)}, and ${folder} has ${inMegabytes(bavail * bsize)} left`, {
+    hint: hints['ENOSPC'] ?? '', context: { path: folder, systemCode: 'ENOSPC' },
+  });
 }

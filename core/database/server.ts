@@ -6,13 +6,15 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Clock } from '../clock.ts';
-import { diskError } from '../disk.ts';
+import { diskError, requireSpace } from '../disk.ts';
 import { WatershedError, isWatershedError, messageOf, systemCode } from '../errors.ts';
 import type { Account } from './account.ts';
 
 const run = promisify(execFile);
 const startTimeoutMs = 60_000; // crash recovery replays at most 1 GB of WAL: some ten seconds on a slow disk
 const pollMs = 10;
+const newClusterBytes = 128 * 1024 ** 2; // 40 MB of catalog, and room for the first WAL
+const startBytes = 32 * 1024 ** 2; // a start writes a WAL segment of 16 MB
 
 /** The user of the embedded server that we connect as; it owns the cluster. */
 export const serverUser = 'watershed';
@@ -66,6 +68,7 @@ export async function createCluster(folder: string, password: string, account?: 
   const { initdb } = await serverPrograms();
   const draft = `${folder}.new`;
   const passwordFile = `${folder}.password.new`;
+  await requireSpace(dirname(folder), newClusterBytes, 'a new database');
   try {
     await rm(draft, { recursive: true, force: true });
     await rm(passwordFile, { force: true });
@@ -144,6 +147,7 @@ async function waitUntilReady(server: RunningServer, options: ServerOptions, has
 }
 
 async function startFailure(options: ServerOptions): Promise<WatershedError> {
+  await requireSpace(options.folder, startBytes, 'the start of the database');
   const log = await readFile(options.logFile, 'utf8').catch(() => '');
   const last = log.trim().split('\n').slice(-6).join('\n');
   return new WatershedError('unavailable', `the database server did not start: ${last}`, {
