@@ -41,6 +41,8 @@ export interface DeadItem {
   readonly kind: 'dead';
   readonly reason: string;
   readonly bytes: Uint8Array;
+  /** The whole length where `bytes` are only the beginning. */
+  readonly bytesLength?: number;
 }
 
 export interface TombstoneItem {
