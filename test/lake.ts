@@ -6,11 +6,16 @@ import type { Store } from '#core/store/store.ts';
 import { createMemoryCatalog } from '#warehouse/catalog/memory.ts';
 import type { MemoryCatalog } from '#warehouse/catalog/memory.ts';
 import type { TableRef } from '#warehouse/catalog/catalog.ts';
+import { stageSnapshot } from '#warehouse/table/append.ts';
 import type { AddedFile } from '#warehouse/table/datafile.ts';
 import { ensureTable } from '#warehouse/table/ensure.ts';
-import { createTableCache, loadMetadata } from '#warehouse/table/files.ts';
+import { createTableCache, loadManifestList, loadMetadata, manifestPath } from '#warehouse/table/files.ts';
+import { status, writeManifest } from '#warehouse/table/manifest.ts';
+import type { DataFile } from '#warehouse/table/manifest.ts';
+import { currentSnapshot, specById } from '#warehouse/table/metadata.ts';
 import type { TableMetadata } from '#warehouse/table/metadata.ts';
 import { planScan } from '#warehouse/table/scan.ts';
+import { commitChanges } from '#warehouse/table/transaction.ts';
 import type { CommitContext } from '#warehouse/table/transaction.ts';
 import { encodeValue } from '#warehouse/table/values.ts';
 
@@ -134,4 +139,27 @@ export function noteFile(name: string, of: { event?: string; day?: number; ids?:
 /** The same file in spec 1. */
 export function filedNote(name: string, of: Parameters<typeof noteFile>[1] & { event: string; day: number }): AddedFile {
   return { ...noteFile(name, of), specId: 1, partition: { '1000': of.event, '1001': of.day }, sortOrderId: 1 };
+}
+
+/** Adds a manifest of delete files, as another engine would. */
+export async function addDeletes(lake: TestLake, specId: number, files: readonly Partial<DataFile>[]): Promise<void> {
+  const snapshotId = BigInt(files.length + Math.floor(lake.random() * 1e9));
+  await commitChanges(lake, [{
+    ref: notesRef,
+    async stage(base) {
+      const carried = await loadManifestList(lake.store, createTableCache(), currentSnapshot(base));
+      const manifest = writeManifest({
+        metadata: base, spec: specById(base, specId), content: 'deletes', path: manifestPath(base, `deletes-${snapshotId}`), snapshotId,
+        entries: files.map((file) => ({
+          status: status.added, snapshotId, sequenceNumber: null, fileSequenceNumber: null,
+          file: { content: 1, path: 'file:///lake/d.parquet', format: 'PARQUET', partition: {}, recordCount: 1, bytes: 1, ...file },
+        })),
+      });
+      const none = { files: 0, records: 0, bytes: 0 };
+      return stageSnapshot(base, {
+        snapshotId, operation: 'overwrite', listPath: manifestPath(base, `snap-${snapshotId}`), manifests: [manifest.listed, ...carried],
+        written: [manifest], added: none, removed: none, removedDeletes: none, partitions: 1, summary: {}, properties: {}, nowMs: 1,
+      });
+    },
+  }], { ledger: [] });
 }

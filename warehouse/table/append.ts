@@ -1,3 +1,4 @@
+import { WatershedError } from '#core/errors.ts';
 import { evolveSchema } from './create.ts';
 import type { AddedFile } from './datafile.ts';
 import { createTableCache, loadManifestList, manifestPath, newSnapshotId, uuidFrom } from './files.ts';
@@ -105,6 +106,10 @@ export function prepare(
   snapshotId: bigint,
   uuid: string,
 ): Prepared {
+  for (const { path, specId, partition } of files) {
+    const missing = specById(metadata, specId ?? hotSpecId).fields.find((field) => !(String(field['field-id']) in partition));
+    if (missing !== undefined) throw new WatershedError('internal', `${path} comes without its partition value ${missing.name}`);
+  }
   const bySpec = Map.groupBy(files, ({ specId }) => specId ?? hotSpecId);
   const manifests = [...bySpec].map(([specId, some]) => writeManifest({
     metadata,
