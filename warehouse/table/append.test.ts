@@ -149,6 +149,21 @@ test('as long as nobody says what became of a commit, nothing is deleted', async
   expect([...lake.store.objects.keys()].sort()).toEqual([...written].sort());
 });
 
+test('whatever fails while a commit is in doubt, the caller hears of the doubt and nothing is deleted', async () => {
+  const lake = await memoryLake();
+  let keys: string[] = [];
+  const catalog = disturbed(lake, async () => {
+    keys = [...lake.store.objects.keys()];
+    throw lost();
+  });
+  const store = { ...lake.store, put: async (key: string, bytes: Uint8Array) => {
+    if (keys.length > 0) throw new WatershedError('disk', 'full');
+    await lake.store.put(key, bytes);
+  } };
+  await expect(append({ ...lake, store }, { files: [noteFile('mine')] }, catalog)).rejects.toEqual(code('commit_unknown'));
+  expect(keys.filter((key) => !lake.store.objects.has(key))).toEqual([]);
+});
+
 test('tables are committed together or not at all', async () => {
   const lake = await memoryLake();
   const otherRef: TableRef = { namespace: 'store', name: 'other' };
@@ -221,6 +236,9 @@ test('manifests of like size are merged, so that a long run does not slow down',
     expect([sequenceNumber, fileSequenceNumber]).toEqual([file.recordCount, file.recordCount]);
   }
   for (const manifest of manifests) {
+    // What was merged is EXISTING: an engine that reads increments would else see it as new.
+    expect([manifest.addedFiles, manifest.existingFiles]).toContain(0);
+    expect(manifest.addedFiles).toBeLessThanOrEqual(1);
     expect(manifest.minSequenceNumber).toBe(Math.min(...(await loadManifest(lake.store, manifest)).map((entry) => entry.sequenceNumber)));
   }
   expect(currentSnapshot(await lake.current())?.summary).toMatchObject({ 'total-records': String((130 * 131) / 2), 'total-data-files': '130' });

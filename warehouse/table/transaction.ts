@@ -1,5 +1,5 @@
 import type { Clock, Random } from '#core/clock.ts';
-import { WatershedError, isWatershedError } from '#core/errors.ts';
+import { WatershedError, isWatershedError, messageOf } from '#core/errors.ts';
 import type { Store } from '#core/store/store.ts';
 import type { Catalog, CommitRequest, TableRef } from '../catalog/catalog.ts';
 import { createTableCache, loadMetadata, nextMetadataPath, storeKey } from './files.ts';
@@ -102,14 +102,9 @@ export async function commitChanges(
       const attempt = await tryOnce(state, request);
       return await finish(state, attempt, tries);
     } catch (error) {
-      const again = isWatershedError(error) && error.retryable &&
-        (error.code === 'conflict' || (error.code === 'unavailable' && state.inDoubt !== undefined));
-      const lost = isWatershedError(error, 'commit_unknown');
-      if ((!again && !lost) || tries >= attemptsMax) {
-        if (state.inDoubt !== undefined && (again || lost)) throw state.inDoubt.error;
-        await abandon(state);
-        throw error;
-      }
+      const wait = isWatershedError(error) && (error.code === 'commit_unknown' ||
+        (error.retryable && (error.code === 'conflict' || (error.code === 'unavailable' && state.inDoubt !== undefined))));
+      if (!wait || tries >= attemptsMax) throw await giveUp(state, error);
     }
     await context.clock.sleep(context.random() * Math.min(waitMaxMs, waitMinMs * 2 ** Math.min(tries, 10)));
   }
@@ -236,9 +231,20 @@ async function finish(state: State, winner: Attempt, attempts: number): Promise<
   return winner.tables.map(({ ref, location, metadata }) => ({ ref, location, metadata, attempts, leftovers }));
 }
 
-/** After failure: what was written is of no use, unless an attempt may still come true. */
-async function abandon(state: State): Promise<void> {
-  if (state.inDoubt === undefined) await discard(state.context.store, [...state.written]);
+/**
+ * After failure: what was written is of no use and goes. But while an attempt may still come true nothing is deleted, and
+ * whatever failed since, the caller must hear that the commit may be there.
+ */
+async function giveUp({ context, inDoubt, written }: State, error: unknown): Promise<unknown> {
+  if (inDoubt === undefined) {
+    await discard(context.store, [...written]);
+    return error;
+  }
+  if (isWatershedError(error, 'commit_unknown')) return error;
+  return new WatershedError('commit_unknown', `a commit got no answer, and then: ${messageOf(error)}`, {
+    cause: error,
+    hint: 'Read the tables again: they tell whether it took effect. Delete no files before.',
+  });
 }
 
 /** Deletes what it can and returns the rest. */
