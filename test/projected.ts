@@ -10,8 +10,9 @@ import { projections } from '#warehouse/normalise/projections.ts';
 type Row = Record<string, Json>;
 
 /**
- * What the projection of a format makes of bodies: one row each, in their order, in the types of table posts. Read in the
- * way the writer reads: one record a line, what does not fit a type is null, a line that is no JSON is a row of nulls.
+ * What the projection of a format makes of bodies: one row each, in their order, in the types of table posts. Read in
+ * the way the writer reads: one record a line, what does not fit a type is null, a line that is no JSON is a row of
+ * nulls.
  */
 export async function projected(format: PostFormat, bodies: readonly (string | Uint8Array)[]): Promise<Row[]> {
   const projection = projections[format];

@@ -80,9 +80,8 @@ function compressionOf(head: Buffer, path: string): Compression {
   const begins = (magic: readonly number[]): boolean => magic.every((byte, index) => head[index] === byte);
   if (begins([0x1f, 0x8b])) return 'gzip';
   // A zstd file may begin with a skippable frame (0x184D2A50 to …5F), which tools use for indexes.
-  if (begins([0x28, 0xb5, 0x2f, 0xfd]) || (((head[0] ?? 0) & 0xf0) === 0x50 && head[1] === 0x2a && head[2] === 0x4d && head[3] === 0x18)) {
-    return 'zstd';
-  }
+  const isSkippable = ((head[0] ?? 0) & 0xf0) === 0x50 && head[1] === 0x2a && head[2] === 0x4d && head[3] === 0x18;
+  if (isSkippable || begins([0x28, 0xb5, 0x2f, 0xfd])) return 'zstd';
   const other = others.find(([, magic]) => begins(magic));
   if (other !== undefined) {
     throw new WatershedError('unsupported', `${path} is ${other[0]}`, { hint: 'load takes text in UTF-8, plain, .gz or .zst' });
@@ -94,7 +93,9 @@ function compressionOf(head: Buffer, path: string): Compression {
  * The chunks of a stream up to its end or its first error. Node's own iteration of a stream throws away what was already
  * decompressed when the error comes, and with a truncated file that is the part that is still good.
  */
-async function* decompressed(file: Readable, compression: Compression, onDamage: (why: string) => void): AsyncGenerator<Buffer> {
+async function* decompressed(
+  file: Readable, compression: Compression, onDamage: (why: string) => void,
+): AsyncGenerator<Buffer> {
   const stream = compression === 'none' ? file
     : file.pipe(compression === 'gzip' ? createGunzip({ chunkSize: chunkBytes }) : createZstdDecompress({ chunkSize: chunkBytes }));
   const queue: Buffer[] = [];

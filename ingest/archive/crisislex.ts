@@ -24,7 +24,9 @@ export interface CrisisLexRow {
 }
 
 /** A row with its columns named, or the reason why it is none. T6 puts the id between single quotes. */
-export function crisisLexRow(columns: CrisisLexColumns, fields: readonly string[]): CrisisLexRow | { readonly reason: string } {
+export function crisisLexRow(
+  columns: CrisisLexColumns, fields: readonly string[],
+): CrisisLexRow | { readonly reason: string } {
   if (fields.length !== columns.length) {
     return { reason: `crisislex: ${fields.length} columns instead of ${columns.length}` };
   }
@@ -37,7 +39,7 @@ export function crisisLexRow(columns: CrisisLexColumns, fields: readonly string[
 }
 
 /**
- * When the post with this id was written, ms since 1970: the upper 42 bits of the id count from 2010-11-04T01:42:54.657Z.
+ * When the post with this id was written, ms since 1970: the id's upper 42 bits count from 2010-11-04T01:42:54.657Z.
  * Undefined for what is no such id: ids before that were plain numbers in sequence.
  */
 export function snowflakeMs(id: string): number | undefined {

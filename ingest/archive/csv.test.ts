@@ -6,7 +6,9 @@ const vectors = new URL('../../test/vectors/csv-spectrum/', import.meta.url);
 function read(bytes: Uint8Array, chunkBytes = bytes.length || 1): CsvRecord[] {
   const reader = csvReader();
   const records: CsvRecord[] = [];
-  for (let at = 0; at < bytes.length; at += chunkBytes) records.push(...reader.push(bytes.subarray(at, at + chunkBytes)));
+  for (let at = 0; at < bytes.length; at += chunkBytes) {
+    records.push(...reader.push(bytes.subarray(at, at + chunkBytes)));
+  }
   return [...records, ...reader.end()];
 }
 
@@ -19,7 +21,8 @@ describe('the hard cases of RFC 4180 (csv-spectrum)', () => {
     const expected: unknown = JSON.parse(readFileSync(new URL(`json/${name}.json`, vectors), 'utf8'));
     for (let chunkBytes = 1; chunkBytes <= bytes.length; chunkBytes++) {
       const [header, ...rows] = read(bytes, chunkBytes).map((record) => record.fields ?? []);
-      const objects = rows.map((fields) => Object.fromEntries((header ?? []).map((column, index) => [column, fields[index]])));
+      const objects = rows.map((fields) =>
+        Object.fromEntries((header ?? []).map((column, index) => [column, fields[index]])));
       expect(objects).toEqual(expected);
     }
   });
@@ -48,7 +51,8 @@ test('a quotation mark that is never closed costs its own line and no other', ()
   expect(rest.map((record) => record.fields?.join(','))).toEqual(plain);
   // It pairs with the next opening quote where there is one: those two lines are one odd record, the rest is whole.
   const mixed = read(Buffer.from(['0,"never closed', ...good].join('\n')), 65_536);
-  expect(mixed.slice(1).map((record) => record.fields?.[0])).toEqual(good.slice(1).map((_, index) => String(index + 1)));
+  const numbers = good.slice(1).map((_, index) => String(index + 1));
+  expect(mixed.slice(1).map((record) => record.fields?.[0])).toEqual(numbers);
   const open = read(Buffer.from('1,"one"\n2,"open\n3,three\n4,four\n'));
   expect(open.map((record) => record.fields ?? record.reason)).toEqual([
     ['1', 'one'], 'csv: a quotation mark is never closed', ['3', 'three'], ['4', 'four'],

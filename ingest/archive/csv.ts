@@ -17,7 +17,7 @@ const comma = 0x2c;
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
 
-// Where the scanner stands: at the begin of a field, in a bare field, in a quoted one, or after a quote within such a one.
+// Where the scanner stands: where a field begins, in a bare one, in a quoted one, or behind a quote within such a one.
 type State = 'begin' | 'bare' | 'quoted' | 'closing';
 
 /**

@@ -88,7 +88,8 @@ interface Tally {
 const storePlaceEveryMs = 1000;
 
 async function loadFile(
-  path: string, options: LoadOptions, appender: Appender, report: (tally: Tally, bytesRead: number, fileBytes: number) => void,
+  path: string, options: LoadOptions, appender: Appender,
+  report: (tally: Tally, bytesRead: number, fileBytes: number) => void,
 ): Promise<{ summary: FileSummary; interrupted: boolean }> {
   const { places, eventId, clock, signal } = options;
   const key = await placeKey(path, eventId);
@@ -135,7 +136,7 @@ function total(counts: Readonly<Record<string, number>>): number {
   return Object.values(counts).reduce((sum, number) => sum + number, 0);
 }
 
-/** Appends batches side by side, one to a partition at a time, and gives them back in the order they came, when durable. */
+/** Appends batches side by side, one to a partition at a time, and gives them back in their order, when durable. */
 interface Appender {
   append(batch: ArchiveBatch, component: string): Promise<{ batch: ArchiveBatch }[]>;
   drain(): Promise<{ batch: ArchiveBatch }[]>;
@@ -156,8 +157,8 @@ async function createAppender(log: Log, clock: Clock, signal: AbortSignal): Prom
       await retrying(() => log.append('quarantine', 0, records), clock, signal);
     }
     if (batch.posts.length === 0) return;
-    const records = batch.posts.map((post) => encodeEnvelope({ source: post.source, format: post.format, events: post.events,
-      receivedAt: new Date(post.receivedAtMs).toISOString(), account: '' }, post.body));
+    const records = batch.posts.map(({ source, format, events, receivedAtMs, body }) =>
+      encodeEnvelope({ source, format, events, receivedAt: new Date(receivedAtMs).toISOString(), account: '' }, body));
     const from = await retrying(() => log.append('posts', partition, records), clock, signal);
     const to = from + BigInt(records.length);
     offsets.set(partition, { from: offsets.get(partition)?.from ?? from, to });

@@ -31,7 +31,7 @@ export function databasePlaces(sql: Sql): Places {
 
 const beginningBytes = 1024 * 1024;
 
-/** What a file is, wherever it lies: its length and the hash of its beginning, together with the event it is loaded for. */
+/** What a file is, wherever it lies: its length and a hash of its beginning; and the event it is loaded for. */
 export async function placeKey(path: string, eventId: string): Promise<string> {
   const file = await open(path, 'r');
   try {

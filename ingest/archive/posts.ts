@@ -18,9 +18,9 @@ const notices: ReadonlySet<string> = new Set(['delete', 'limit', 'scrub_geo', 's
   'warning', 'info', 'friends', 'friends_str', 'event', 'direct_message', 'for_user', 'control', 'errors', 'error']);
 
 /**
- * Gives the posts of one record to the sink. A record that is an object is not parsed where its first key tells what it is:
- * whether it is sound is for the writer to find out, who parses it anyway. A bare v2 post becomes a response, `{"data":…}`,
- * and a page of posts one response each with the includes that belong to it.
+ * Gives the posts of one record to the sink. A record that is an object is not parsed where its first key tells what it
+ * is: whether it is sound is for the writer to find out, who parses it anyway. A bare v2 post becomes a response,
+ * `{"data":…}`, and a page of posts one response each with the includes that belong to it.
  */
 export function takeRecord(shape: PostShape, record: RawRecord, sink: PostSink, limits: Limits): void {
   const { bytes, bytesLength } = record;
@@ -54,7 +54,7 @@ function takeBare(shape: PostShape, bytes: Uint8Array, sink: PostSink): void {
   else sink.post('x.v2', Buffer.concat([dataBegins, bytes, dataEnds]));
 }
 
-/** The first key of an object and the byte with which its value begins; an empty key where it is long, escaped or none. */
+/** The first key of an object and the byte that its value begins with; no key where it is long, escaped or none. */
 function firstKey(bytes: Buffer): { key: string; next: number } {
   let at = skipSpaces(bytes, 1);
   if (bytes[at] !== quote) return { key: '', next: 0 };
@@ -105,9 +105,12 @@ function takePage(data: readonly unknown[], page: Readonly<Record<string, unknow
   for (const post of data) {
     const wanted = idsIn(post);
     for (const original of referencedBy(post, index.get('tweets'))) for (const id of idsIn(original)) wanted.add(id);
-    const own = [...index].map(([kind, byId]) => [kind, [...wanted].map((id) => byId.get(id)).filter((one) => one !== undefined)] as const)
-      .filter(([, list]) => list.length > 0);
-    const response = own.length === 0 ? { data: post } : { data: post, includes: Object.fromEntries(own) };
+    const own: Record<string, unknown[]> = {};
+    for (const [kind, byId] of index) {
+      const found = [...wanted].map((id) => byId.get(id)).filter((one) => one !== undefined);
+      if (found.length > 0) own[kind] = found;
+    }
+    const response = Object.keys(own).length === 0 ? { data: post } : { data: post, includes: own };
     sink.post('x.v2', Buffer.from(JSON.stringify(response)));
   }
 }

@@ -78,7 +78,8 @@ function record(bytes: Buffer, end: number): RawRecord | undefined {
   let stop = bytes.length;
   while (start < stop && isSpace(bytes[start])) start++;
   while (stop > start && isSpace(bytes[stop - 1])) stop--;
-  return start === stop ? undefined : { bytes: start === 0 && stop === bytes.length ? bytes : bytes.subarray(start, stop), end };
+  if (start === stop) return undefined;
+  return { bytes: start === 0 && stop === bytes.length ? bytes : bytes.subarray(start, stop), end };
 }
 
 function isSpace(byte: number | undefined): boolean {

@@ -1,6 +1,6 @@
 import type { Clock } from '#core/clock.ts';
-import type { CrisisEvent } from '#core/contract/event.ts';
 import { WatershedError } from '#core/errors.ts';
+import { compileRules, type Matcher } from '#core/match/matcher.ts';
 import { isAbort } from '#core/service.ts';
 import type { CrisisLexRow } from '../archive/crisislex.ts';
 import { readSamplePosts, type SampleEvent } from './samples.ts';
@@ -11,14 +11,13 @@ export interface ReplayOptions {
   /** How many seconds of an event pass in one second of ours; `max` plays as fast as the consumer takes. */
   readonly speed: number | 'max';
   readonly clock: Clock;
-  /** Which terms of the event's rule a text holds. */
-  readonly match: (event: CrisisEvent, text: string) => readonly string[];
 }
 
 /**
  * Plays the samples whose events are active, each on a timeline of its own that begins when its event does, in order of
- * creation time. The cursor is the number of posts played of each sample, so that a restart goes on behind the last
- * stored one; a paused event keeps its place. It never ends by itself: when all is played it waits for its signal.
+ * creation time. All posts of a sample belong to its event, whatever its rule; the rule says which terms matched. The
+ * cursor is the number of posts played of each sample, so that a restart goes on behind the last stored one; a paused
+ * event keeps its place. It never ends by itself: when all is played it waits for its signal.
  */
 export function replaySource(options: ReplayOptions): Source {
   return {
@@ -50,8 +49,9 @@ async function* play(
   let sinceCursor = 0;
   while (!input.signal.aborted) {
     const change = watchChange(input.events, input.signal);
-    const active = new Map(input.events.current().map((event) => [event.id, event]));
-    for (const timeline of timelines) settle(timeline, active.has(timeline.id), options);
+    const active = input.events.current();
+    const matcher = compileRules(active);
+    for (const timeline of timelines) settle(timeline, active.some((event) => event.id === timeline.id), options);
     try {
       while (!change.happened() && !input.signal.aborted) {
         const next = soonest(timelines, options.speed);
@@ -65,7 +65,7 @@ async function* play(
           await change.orAfter(waitMs, clock);
           continue;
         }
-        yield postItem(next.post, active.get(next.timeline.id), options);
+        yield postItem(next.timeline.id, next.post, matcher, clock);
         next.timeline.position++;
         sinceCursor++;
       }
@@ -75,14 +75,13 @@ async function* play(
   }
 }
 
-function postItem(post: CrisisLexRow, event: CrisisEvent | undefined, options: ReplayOptions): SourceItem {
-  if (event === undefined) throw new WatershedError('internal', 'a timeline of an inactive event was played');
+function postItem(eventId: string, post: CrisisLexRow, matcher: Matcher, clock: Clock): SourceItem {
   return {
     kind: 'post',
     source: 'x',
     format: 'crisislex',
-    events: [{ id: event.id, matched: options.match(event, post.text) }],
-    receivedAtMs: options.clock.now(),
+    events: [{ id: eventId, matched: matcher.matchedTerms(eventId, { texts: [post.text] }) }],
+    receivedAtMs: clock.now(),
     body: post.body,
   };
 }

@@ -28,10 +28,11 @@ test('a reply as the public server sent it', async () => {
     conversation_id: '3mmojbrjwbs26/did:plc:j76trmiofvaxxpvx2vnb2vwf',
     in_reply_to_id: '3mmojbrjwbs26/did:plc:j76trmiofvaxxpvx2vnb2vwf',
     repost_of_id: null, quote_of_id: null,
-    reposts: null, replies: null, likes: null, quotes: null, latitude: null, longitude: null, place: null, country: null,
+    reposts: null, replies: null, likes: null, quotes: null,
+    latitude: null, longitude: null, place: null, country: null,
     uri: `https://bsky.app/profile/${did}/post/3mmoojp4cd223`,
   });
-  // Of the ten golden events only the post and the repost are rows: likes, follows, profiles, deletes, accounts are none.
+  // Of the ten golden events only the post and the repost are rows: likes, follows, profiles, deletes are none.
   expect(rows.map((row) => row['post_id'] !== null)).toEqual([false, true, true, false, false, false, false, false, false, false]);
   expect(rows[2]).toMatchObject({ post_id: '3mmoojpbade2i/did:plc:eizxoqcsvvvarxeb3pjkblrp', text: null,
     repost_of_id: '3mmood3a6hc25/did:plc:hjloomm2tkve3pmfgbxegl3v' });

@@ -30,7 +30,8 @@ const tidMicros = `case when regexp_full_match(${rkey}, '[2-7a-j][2-7a-z]{12}') 
 const claimed = isoInstant(`${record}.createdAt`);
 const seenMicros = `coalesce(post.time_us, ${tidMicros})`;
 const createdAt = `coalesce(
-  case when epoch_us(${claimed}) between 0 and coalesce(${seenMicros} + 86400000000, epoch_us(${claimed})) then ${claimed} end,
+  case when epoch_us(${claimed}) between 0 and coalesce(${seenMicros} + 86400000000, epoch_us(${claimed}))
+    then ${claimed} end,
   make_timestamptz(${seenMicros}))`;
 
 const features = (member: string): string =>
@@ -38,8 +39,8 @@ const features = (member: string): string =>
     lambda x: x.${member} is not null), lambda x: x.${member})))`;
 
 /**
- * A hashtag as it is written: the bytes of the text that the facet points at (it counts bytes of UTF-8), without the mark,
- * where they are the facet's tag but for case; where they are not, the tag itself.
+ * A hashtag as it is written: the bytes of the text that the facet points at (it counts bytes of UTF-8), without the
+ * mark, where they are the facet's tag but for case; where they are not, the tag itself.
  */
 const written = `ltrim(try(decode(encode(${record}."text")[f."index".byteStart + 1 : f."index".byteEnd])), '#＃')`;
 const facetTags = `flatten(list_transform(${record}.facets, lambda f: list_transform(list_filter(f.features,

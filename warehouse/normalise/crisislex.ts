@@ -13,8 +13,8 @@ const urls = `case when contains(${text}, '://')
   then regexp_extract_all(${text}, 'https?://[^\\s"“”…]*[A-Za-z0-9/]') else [] end`;
 
 /**
- * CrisisLex states an id and a text and nothing else of the tweet, so time comes from the id, and hashtags, mentions and
- * links from the text. `post` is `{id, text, label}` (T6) or `{id, text, information_source, …}` (T26).
+ * CrisisLex states an id and a text and nothing else of the tweet, so time comes from the id, and hashtags, mentions
+ * and links from the text. `post` is `{id, text, label}` (T6) or `{id, text, information_source, …}` (T26).
  */
 export const crisislex: Projection = {
   format: 'crisislex',

@@ -29,7 +29,7 @@ const place = where('post.includes.places', 'id', 'post.data.geo.place_id');
 // A repost's own text ends in "…": the whole is in the post that it repeats, with entities that fit it.
 const original = where('post.includes.tweets', 'id', `${referenced('retweeted')}.id`);
 
-/** The first of some members of the post whose content counts: of the original where there is one, else of the post itself. */
+/** The first of some members of the post whose content counts: of the original where there is one, else of itself. */
 const shown = (...members: readonly string[]): string => {
   const of = (tweet: string): string => `coalesce(${members.map((member) => `${tweet}.${member}`).join(', ')})`;
   return `case when ${original}."text" is not null then ${of(original)}
