@@ -156,11 +156,8 @@ export function objectSplitter({ from, recordBytesMax }: SplitOptions): Splitter
         at++;
       }
       scanned = at;
-      if (start === -1) letGoUpTo(pending.length);
-      else if (start > 0) {
-        letGoUpTo(start);
-        start = 0;
-      }
+      letGoUpTo(start === -1 ? pending.length : start);
+      start = Math.min(start, 0);
       if (pending.length > recordBytesMax) {
         kept ??= Buffer.from(pending.subarray(0, keptBytesMax));
         letGo += pending.length;
@@ -168,10 +165,7 @@ export function objectSplitter({ from, recordBytesMax }: SplitOptions): Splitter
       }
       return records;
     },
-    end() {
-      if (start === -1) return [];
-      return [take(pending.length)];
-    },
+    end: () => (start === -1 ? [] : [take(pending.length)]),
   };
 }
 
