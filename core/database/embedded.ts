@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Clock } from '../clock.ts';
 import { diskError } from '../disk.ts';
-import { WatershedError, systemCode } from '../errors.ts';
+import { WatershedError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import { keptSecret, writePrivate } from '../secrets.ts';
 import { type Account, requireReach, serverAccount } from './account.ts';
 import { ownFolder } from './owner.ts';
 import {
@@ -44,7 +44,7 @@ export async function openEmbedded(options: { dataDir: string; logger: Logger; c
   if (leftovers !== 'nothing') logger.warn('database_recovered', { leftovers });
   const start = async (wanted: number): Promise<RunningServer> => {
     const server = await startOnFreePort({ folder, account, clock, logFile: join(dataDir, 'postgres.log') }, wanted);
-    if (server.port !== wanted) await writeWhole(join(dataDir, 'postgres.port'), `${server.port}\n`);
+    if (server.port !== wanted) await writePrivate(join(dataDir, 'postgres.port'), `${server.port}\n`);
     return server;
   };
   const supervised = await supervise(start, await rememberedPort(dataDir), logger);
@@ -125,36 +125,7 @@ async function requireVersion(folder: string): Promise<void> {
   });
 }
 
-/** The secret in the file; made, readable by the owner only, where there is none. */
-async function keptSecret(path: string): Promise<string> {
-  try {
-    return (await readFile(path, 'utf8')).trim();
-  } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw diskError(error, 'read', path);
-  }
-  const secret = randomBytes(24).toString('base64url');
-  await writeWhole(path, `${secret}\n`);
-  return secret;
-}
-
 async function rememberedPort(dataDir: string): Promise<number> {
   const port = Number(await readFile(join(dataDir, 'postgres.port'), 'utf8').catch(() => '0'));
   return Number.isInteger(port) && port > 0 && port < 65536 ? port : 0;
-}
-
-/** Writes the file so that after a power cut it is there whole or not at all. Mode 0600. */
-async function writeWhole(path: string, text: string): Promise<void> {
-  const draft = `${path}.new`;
-  try {
-    const file = await open(draft, 'w', 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(draft, path);
-  } catch (error) {
-    throw diskError(error, 'write', path);
-  }
 }
