@@ -1,7 +1,7 @@
 import { systemClock, seededRandom } from '#core/clock.ts';
 import type { Clock } from '#core/clock.ts';
 import type { TableSpec } from '#core/contract/tables.ts';
-import { WatershedError } from '#core/errors.ts';
+import { createMemoryStore } from '#core/store/memory.ts';
 import type { Store } from '#core/store/store.ts';
 import { createMemoryCatalog } from '#warehouse/catalog/memory.ts';
 import type { MemoryCatalog } from '#warehouse/catalog/memory.ts';
@@ -37,41 +37,24 @@ export const notes: TableSpec = {
 
 export const notesRef: TableRef = { namespace: 'store', name: 'notes' };
 
-/** What the tests see of a store: every path, and whether it was ever asked for one that is not there. */
-export interface MapStore extends Store {
-  readonly objects: Map<string, Uint8Array>;
+/** A store in memory that tells which keys it holds. */
+export interface WatchedStore extends Store {
+  readonly keys: ReadonlySet<string>;
 }
 
-export function mapStore(uri = 'file:///lake'): MapStore {
-  const objects = new Map<string, Uint8Array>();
+export function watchedStore(uri = 'file:///lake'): WatchedStore {
+  const store = createMemoryStore(uri);
+  const keys = new Set<string>();
   return {
-    uri,
-    objects,
-    async get(key) {
-      const bytes = objects.get(key);
-      if (bytes === undefined) throw new WatershedError('not_found', `there is no object ${key}`);
-      return bytes;
-    },
+    ...store,
+    keys,
     async put(key, bytes) {
-      objects.set(key, bytes.slice());
-    },
-    async putFile() {
-      throw new Error('not in memory');
-    },
-    async putIfAbsent(key, bytes) {
-      if (objects.has(key)) return false;
-      objects.set(key, bytes.slice());
-      return true;
-    },
-    size: async (key) => objects.get(key)?.length,
-    async *list(prefix) {
-      for (const [key, bytes] of objects) if (key.startsWith(prefix)) yield { key, bytes: bytes.length, modifiedAtMs: 0 };
+      await store.put(key, bytes);
+      keys.add(key);
     },
     async delete(key) {
-      objects.delete(key);
-    },
-    async localPath() {
-      throw new Error('not in memory');
+      await store.delete(key);
+      keys.delete(key);
     },
   };
 }
@@ -84,7 +67,7 @@ export function hurriedClock(): Clock {
 
 export interface TestLake extends CommitContext {
   readonly catalog: MemoryCatalog;
-  readonly store: MapStore;
+  readonly store: WatchedStore;
   /** As another process would read it: nothing kept from before. */
   current(ref?: TableRef): Promise<TableMetadata>;
   /** Paths of the live data files of the current snapshot, sorted. */
@@ -93,7 +76,7 @@ export interface TestLake extends CommitContext {
 
 /** A lake in memory with the table `notes`, empty. */
 export async function memoryLake(seed = 1): Promise<TestLake> {
-  const store = mapStore();
+  const store = watchedStore();
   const catalog = createMemoryCatalog();
   const context: CommitContext = { catalog, store, clock: hurriedClock(), random: seededRandom(seed) };
   await ensureTable(context, notesRef, notes);

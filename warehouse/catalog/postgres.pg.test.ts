@@ -3,7 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { seededRandom } from '#core/clock.ts';
 import { openDatabase } from '#core/database/database.ts';
 import { migrate } from '#core/database/migrate.ts';
-import { hurriedClock, mapStore, noteFile, notes, notesRef } from '#test/lake.ts';
+import { hurriedClock, watchedStore, noteFile, notes, notesRef } from '#test/lake.ts';
 import { startPostgres } from '#test/services/postgres.ts';
 import type { TestPostgres } from '#test/services/postgres.ts';
 import { commitAppend } from '../table/append.ts';
@@ -103,7 +103,7 @@ test.each(['before', 'after'] as const)('an append whose commit is cut off %s it
   await using proxy = await cuttingProxy(url);
   await using database = openDatabase(proxy.url, { max: 2 });
   const catalog = openPostgresCatalog(database, { catalogName: 'watershed' });
-  const store = mapStore();
+  const store = watchedStore();
   const context: CommitContext = { catalog, store, clock: hurriedClock(), random: seededRandom(3) };
   await ensureTable(context, notesRef, notes);
   const append = (from: number) => commitAppend({
@@ -131,6 +131,6 @@ test.each(['before', 'after'] as const)('an append whose commit is cut off %s it
   expect(await catalog.landed('posts', 'l')).toEqual(new Map([[0, 20n]]));
   expect(committed?.leftovers).toEqual([]);
   // Two manifests and lists, and three metadata files (the empty one too): what the lost attempt wrote is gone.
-  expect([...store.objects.keys()].filter((key) => key.includes('/snap-'))).toHaveLength(2);
-  expect([...store.objects.keys()].filter((key) => key.endsWith('.metadata.json'))).toHaveLength(3);
+  expect([...store.keys].filter((key) => key.includes('/snap-'))).toHaveLength(2);
+  expect([...store.keys].filter((key) => key.endsWith('.metadata.json'))).toHaveLength(3);
 });

@@ -64,10 +64,10 @@ test('an append without files only says how far the landing is', async () => {
 test('an append that started from other offsets than the table has is fenced, and leaves nothing behind', async () => {
   const lake = await memoryLake();
   await append(lake, { properties: { 'offset.0': '5' } });
-  const before = [...lake.store.objects.keys()];
+  const before = [...lake.store.keys];
   await expect(append(lake, { files: [noteFile('a')], expectProperties: { 'offset.0': '4' } })).rejects.toEqual(code('fenced'));
   await expect(append(lake, { files: [noteFile('a')], expectProperties: { 'offset.0': undefined } })).rejects.toEqual(code('fenced'));
-  expect([...lake.store.objects.keys()]).toEqual(before);
+  expect([...lake.store.keys]).toEqual(before);
 });
 
 test('a lost race is run again on what the winner left, with the same manifest', async () => {
@@ -75,7 +75,7 @@ test('a lost race is run again on what the winner left, with the same manifest',
   const manifests: number[] = [];
   let races = 3;
   const catalog = disturbed(lake, async (_request, commit) => {
-    manifests.push([...lake.store.objects.keys()].filter((key) => key.endsWith('-a0.avro')).length);
+    manifests.push([...lake.store.keys].filter((key) => key.endsWith('-a0.avro')).length);
     if (races-- > 0) await append(lake, { files: [noteFile(`winner${races}`)] });
     await commit();
   });
@@ -83,15 +83,15 @@ test('a lost race is run again on what the winner left, with the same manifest',
   expect(committed?.attempts).toBe(4);
   expect(manifests).toEqual([1, 2, 3, 4]);
   expect(await lake.livePaths()).toHaveLength(4);
-  expect([...lake.store.objects.keys()].filter((key) => key.includes('/snap-'))).toHaveLength(4);
+  expect([...lake.store.keys].filter((key) => key.includes('/snap-'))).toHaveLength(4);
 });
 
 test('a race lost for ever ends with conflict, and what was written is gone', async () => {
   const lake = await memoryLake();
-  const before = lake.store.objects.size;
+  const before = lake.store.keys.size;
   const catalog = disturbed(lake, async () => { throw new WatershedError('conflict', 'again'); });
   await expect(append(lake, { files: [noteFile('a')] }, catalog)).rejects.toEqual(code('conflict'));
-  expect(lake.store.objects.size).toBe(before);
+  expect(lake.store.keys.size).toBe(before);
 });
 
 test.each([
@@ -110,7 +110,7 @@ test.each([
   expect(await lake.livePaths()).toHaveLength(others + 1);
   const { snapshots } = await lake.current();
   expect(snapshots).toHaveLength(others + 1);
-  for (const snapshot of snapshots) expect(lake.store.objects.has(snapshot['manifest-list'].replace('file:///lake/', ''))).toBe(true);
+  for (const snapshot of snapshots) expect(lake.store.keys.has(snapshot['manifest-list'].replace('file:///lake/', ''))).toBe(true);
 });
 
 test('a commit in doubt that comes true late, after the next attempt was staged, is there once', async () => {
@@ -138,7 +138,7 @@ test('as long as nobody says what became of a commit, nothing is deleted', async
   let asked = 0;
   const mute: Catalog = {
     ...catalog,
-    commit: async () => { for (const key of lake.store.objects.keys()) written.add(key); throw lost(); },
+    commit: async () => { for (const key of lake.store.keys) written.add(key); throw lost(); },
     loadAll: async (refs: readonly TableRef[]) => {
       if (asked++ === 0) return catalog.loadAll(refs);
       throw new WatershedError('unavailable', 'no answer');
@@ -146,14 +146,14 @@ test('as long as nobody says what became of a commit, nothing is deleted', async
   };
   await expect(append(lake, { files: [noteFile('mine')] }, mute)).rejects.toEqual(code('commit_unknown'));
   expect(asked).toBeGreaterThan(5);
-  expect([...lake.store.objects.keys()].sort()).toEqual([...written].sort());
+  expect([...lake.store.keys].sort()).toEqual([...written].sort());
 });
 
 test('whatever fails while a commit is in doubt, the caller hears of the doubt and nothing is deleted', async () => {
   const lake = await memoryLake();
   let keys: string[] = [];
   const catalog = disturbed(lake, async () => {
-    keys = [...lake.store.objects.keys()];
+    keys = [...lake.store.keys];
     throw lost();
   });
   const store = { ...lake.store, put: async (key: string, bytes: Uint8Array) => {
@@ -161,7 +161,7 @@ test('whatever fails while a commit is in doubt, the caller hears of the doubt a
     await lake.store.put(key, bytes);
   } };
   await expect(append({ ...lake, store }, { files: [noteFile('mine')] }, catalog)).rejects.toEqual(code('commit_unknown'));
-  expect(keys.filter((key) => !lake.store.objects.has(key))).toEqual([]);
+  expect(keys.filter((key) => !lake.store.keys.has(key))).toEqual([]);
 });
 
 test('tables are committed together or not at all', async () => {
@@ -218,7 +218,7 @@ test('old metadata files go with the commit that forgets them, where the table s
   const lake = await memoryLake();
   await changeMetadata(lake, notesRef, (base) => ({ ...base, properties: { ...base.properties, 'write.metadata.previous-versions-max': '3' } }));
   for (let index = 0; index < 10; index += 1) await append(lake, { files: [noteFile(`f${index}`)] });
-  const files = [...lake.store.objects.keys()].filter((key) => key.endsWith('.metadata.json')).map((key) => `file:///lake/${key}`);
+  const files = [...lake.store.keys].filter((key) => key.endsWith('.metadata.json')).map((key) => `file:///lake/${key}`);
   const metadata = await lake.current();
   expect(files.toSorted()).toEqual([...metadata['metadata-log'].map((entry) => entry['metadata-file']), await lake.catalog.load(notesRef) ?? ''].toSorted());
   expect(files).toHaveLength(4);
@@ -294,7 +294,7 @@ test('under any interleaving nothing is lost, nothing comes twice, and offsets o
         reached.add(snapshot['manifest-list']);
         for (const manifest of await loadManifestList(lake.store, createTableCache(), snapshot)) reached.add(manifest.path);
       }
-      const stored = [...lake.store.objects.keys()].filter((key) => key.endsWith('.avro')).map((key) => `file:///lake/${key}`);
+      const stored = [...lake.store.keys].filter((key) => key.endsWith('.avro')).map((key) => `file:///lake/${key}`);
       expect(stored.toSorted()).toEqual([...reached].toSorted());
     }), { numRuns: 40 });
 }, 60_000);

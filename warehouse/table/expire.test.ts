@@ -14,7 +14,7 @@ const pathOf = (name: string): string => `file:///lake/store/notes/data/${name}.
 const idsOf = (metadata: TableMetadata): bigint[] => metadata.snapshots.map((snapshot) => snapshot['snapshot-id']);
 
 async function append(lake: TestLake, name: string, mergeAt = 50): Promise<void> {
-  lake.store.objects.set(storeKey(lake.store, pathOf(name)), Buffer.from(name));
+  await lake.store.put(storeKey(lake.store, pathOf(name)), Buffer.from(name));
   await commitAppend({ ...lake, tables: [{ ref: notesRef, files: [noteFile(name)] }], ledger: [], mergeAt });
 }
 
@@ -22,7 +22,7 @@ async function replaceFirst(lake: TestLake, name: string, count: number): Promis
   const plan = await planScan({ store: lake.store, metadata: await lake.current() });
   const inputs = plan.files.slice(0, count);
   if (inputs.length === 0) return;
-  lake.store.objects.set(storeKey(lake.store, pathOf(name)), Buffer.from(name));
+  await lake.store.put(storeKey(lake.store, pathOf(name)), Buffer.from(name));
   await commitReplace({
     ...lake, ref: notesRef, readAtSequenceNumber: plan.sequenceNumber, remove: inputs.map(({ path }) => path),
     add: [noteFile(name, { rows: inputs.reduce((sum, { recordCount }) => sum + recordCount, 0) })],
@@ -105,7 +105,7 @@ test('in any history, expiring leaves all that is needed and nothing else', asyn
     }
     await expire();
     const needed = await reached(lake, await lake.current());
-    const stored = [...lake.store.objects.keys()].filter((key) => !key.endsWith('.metadata.json')).map((key) => `${lake.store.uri}/${key}`);
+    const stored = [...lake.store.keys].filter((key) => !key.endsWith('.metadata.json')).map((key) => `${lake.store.uri}/${key}`);
     expect(stored.toSorted()).toEqual([...needed].toSorted());
   }), { numRuns: 60 });
 });

@@ -92,7 +92,7 @@ test('a file that another replaced meanwhile is a conflict, and nothing is left 
   await expect(replace({ ...lake, catalog }, { remove: [pathOf('a'), pathOf('b')], add: [noteFile('ab')] })).rejects.toEqual(refused);
   expect(await lake.livePaths()).toEqual(['a', 'theirs'].map(pathOf));
   const { snapshots } = await lake.current();
-  const lists = [...lake.store.objects.keys()].filter((key) => key.includes('/snap-')).map((key) => `file:///lake/${key}`);
+  const lists = [...lake.store.keys].filter((key) => key.includes('/snap-')).map((key) => `file:///lake/${key}`);
   expect(lists.toSorted()).toEqual(snapshots.map((snapshot) => snapshot['manifest-list']).toSorted());
 });
 
