@@ -1,4 +1,4 @@
-import { filtersOn, isConstant } from './guard/filters.ts';
+import { constancy, filtersOn } from './guard/filters.ts';
 import { allowedFunctions, allowedTableFunctions, excludedTableFunctions, whyExcluded } from './guard/functions.ts';
 import { isObject, type Json, type JsonObject, listOf, locationOf, objectOf, textOf } from './guard/tree.ts';
 import { Refusal, type TableUse, type Travel, type Verdict } from './guard/verdict.ts';
@@ -179,7 +179,7 @@ function travelOf(node: JsonObject): Travel | undefined {
   if (clause === undefined) return undefined;
   const unit = textOf(clause, 'unit').toUpperCase();
   const expression = clause['expr'];
-  if ((unit !== 'VERSION' && unit !== 'TIMESTAMP') || !isConstant(expression)) {
+  if ((unit !== 'VERSION' && unit !== 'TIMESTAMP') || constancy(expression) === undefined || !isObject(expression)) {
     throw new Refusal('AT wants VERSION => a snapshot id or TIMESTAMP => an instant, as a constant', { location: locationOf(node) });
   }
   return { unit, expression };

@@ -1,4 +1,4 @@
-import { isList, isObject, type Json, type JsonObject, listOf, objectOf, textOf } from './tree.ts';
+import { isObject, type Json, type JsonObject, listOf, objectOf, textOf } from './tree.ts';
 import type { Comparison } from './verdict.ts';
 
 /**
@@ -49,8 +49,10 @@ function comparisonsOf(condition: JsonObject, alias: string, alone: boolean): Co
       const { left, right } = condition;
       if (operator === undefined) return [];
       const [leftColumn, rightColumn] = [column(left), column(right)];
-      if (leftColumn !== undefined && isConstant(right)) return [{ column: leftColumn, operator, values: [right] }];
-      if (rightColumn !== undefined && isConstant(left)) return [{ column: rightColumn, operator: mirrored[operator], values: [left] }];
+      if (leftColumn !== undefined && isUsable(operator, right)) return [{ column: leftColumn, operator, values: [right] }];
+      if (rightColumn !== undefined && isUsable(mirrored[operator], left)) {
+        return [{ column: rightColumn, operator: mirrored[operator], values: [left] }];
+      }
       return [];
     }
     case 'BETWEEN': {
@@ -58,15 +60,15 @@ function comparisonsOf(condition: JsonObject, alias: string, alone: boolean): Co
       const { lower, upper } = condition;
       if (name === undefined) return [];
       return [
-        ...(isConstant(lower) ? [{ column: name, operator: '>=' as const, values: [lower] }] : []),
-        ...(isConstant(upper) ? [{ column: name, operator: '<=' as const, values: [upper] }] : []),
+        ...(isUsable('>=', lower) ? [{ column: name, operator: '>=' as const, values: [lower] }] : []),
+        ...(isUsable('<=', upper) ? [{ column: name, operator: '<=' as const, values: [upper] }] : []),
       ];
     }
     case 'OPERATOR': {
       const [first, ...rest] = listOf(condition, 'children');
       const name = column(first);
       if (textOf(condition, 'type') !== 'COMPARE_IN' || name === undefined) return [];
-      const values = rest.filter(isConstant);
+      const values = rest.filter((value) => isUsable('in', value)).filter(isObject);
       return values.length === rest.length && rest.length > 0 ? [{ column: name, operator: 'in', values }] : [];
     }
     default:
@@ -82,26 +84,41 @@ function columnName(node: Json | undefined, alias: string, alone: boolean): stri
   return names.length === 2 && names[0] === alias ? names[1] : undefined;
 }
 
-// Functions that give the same within one transaction. No date_trunc and the like: those are cheap to add when asked for.
-const constantFunctions = new Set(['now', 'get_current_timestamp', 'transaction_timestamp', 'today', 'current_date', '+', '-', '*', 'trunc',
-  'to_years', 'to_months', 'to_weeks', 'to_days', 'to_hours', 'to_minutes', 'to_seconds', 'to_milliseconds', 'to_microseconds',
-  'to_timestamp', 'make_timestamptz', 'make_timestamp', 'make_date', 'epoch_ms', 'date_trunc', 'ago']);
+const clockFunctions = new Set(['now', 'get_current_timestamp', 'transaction_timestamp', 'today', 'current_date', 'ago']);
+const steadyFunctions = new Set(['+', '-', '*', 'trunc', 'to_years', 'to_months', 'to_weeks', 'to_days', 'to_hours', 'to_minutes',
+  'to_seconds', 'to_milliseconds', 'to_microseconds', 'to_timestamp', 'make_timestamptz', 'make_timestamp', 'make_date', 'date_trunc']);
 
-/** Whether an expression is made of literals, parameters and functions of the clock alone. */
-export function isConstant(node: Json | undefined): node is JsonObject {
-  if (!isObject(node)) return false;
+/**
+ * How an expression without columns depends on the clock. `rising`: it only grows with time, so that what is computed now is
+ * at most what the statement will compute a moment later. Undefined: it is no constant, or we cannot tell.
+ */
+export function constancy(node: Json | undefined): 'steady' | 'rising' | undefined {
+  if (!isObject(node)) return undefined;
   switch (textOf(node, 'class')) {
     case 'CONSTANT':
     case 'PARAMETER':
-      return true;
+      return 'steady';
     case 'CAST':
-      return isConstant(node['child']);
-    case 'FUNCTION': {
-      const children = node['children'];
-      return constantFunctions.has(textOf(node, 'function_name').toLowerCase()) && textOf(node, 'schema') === ''
-        && (children === undefined || isList(children) && children.every(isConstant));
-    }
+      return constancy(node['child']);
+    case 'FUNCTION':
+      return functionConstancy(textOf(node, 'function_name').toLowerCase(), listOf(node, 'children').map(constancy));
     default:
-      return false;
+      return undefined;
   }
+}
+
+function functionConstancy(name: string, children: readonly ('steady' | 'rising' | undefined)[]): 'steady' | 'rising' | undefined {
+  if (children.includes(undefined)) return undefined;
+  if (clockFunctions.has(name)) return children.includes('rising') ? undefined : 'rising';
+  if (!steadyFunctions.has(name)) return undefined;
+  if (!children.includes('rising')) return 'steady';
+  if (name === '+') return 'rising';
+  const minuend = name === '-' && children.length === 2 && children[1] === 'steady';
+  return minuend || (name === 'date_trunc' && children[0] === 'steady') ? 'rising' : undefined;
+}
+
+/** Whether leaving out files by `column operator expression`, computed now, is right for the statement that runs a moment later. */
+function isUsable(operator: Comparison['operator'], node: Json | undefined): node is JsonObject {
+  const how = constancy(node);
+  return how === 'steady' || (how === 'rising' && (operator === '>' || operator === '>='));
 }

@@ -1,0 +1,141 @@
+import { mkdir } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import { isWatershedError, WatershedError } from '#core/errors.ts';
+import type { Param } from '../../engine.ts';
+import { type ChildOptions, encodeFrame, frameKinds, frameReader, type FromChild, sendMessage, type ToChild, type WireParam }
+  from '../protocol.ts';
+import { engineError, wireError } from './errors.ts';
+import { type Judged, judgeStatement } from './judge.ts';
+import { createShownLake, type ShownLake } from './lake.ts';
+import { clockMacros } from './macros.ts';
+import { describeStatement, type Output, runStatement } from './run.ts';
+
+/**
+ * The child's side of protocol.ts. Messages are taken one after the other, except `cancel`, which interrupts the one in work.
+ *
+ *     starting ──start──▶ idle ──prepare──▶ prepared ──run──▶ running ──▶ idle
+ *                           ▲                  │ abandon           failed │
+ *                           └──────────────────┴───────────────◀──────────┘
+ */
+export function serveParent(socket: Socket): void {
+  let state: { connection: DuckDBConnection; lake: ShownLake } | undefined;
+  let judged: { statement: Judged; params: readonly Param[] } | undefined;
+  let cancelled = false;
+
+  const handle = async (message: ToChild): Promise<void> => {
+    if (message.type === 'start') {
+      const connection = await openDatabase(message.options);
+      state = { connection, lake: createShownLake(connection) };
+      return sendMessage(socket, { type: 'ready' });
+    }
+    if (state === undefined) throw new WatershedError('internal', `${message.type} before start`);
+    const { connection, lake } = state;
+    switch (message.type) {
+      case 'prepare': {
+        cancelled = false;
+        const params = message.params.map(unwired);
+        const statement = await judgeStatement(connection, message.sql, params, message.lake);
+        judged = { statement, params };
+        return sendMessage(socket, { type: 'prepared', tables: statement.tables, introspects: statement.introspects });
+      }
+      case 'abandon':
+        judged = undefined;
+        return;
+      case 'run': {
+        if (judged === undefined) throw new WatershedError('internal', 'run before prepare');
+        const { statement, params } = judged;
+        judged = undefined;
+        await lake.show(message.lake);
+        const run = async (): Promise<FromChild> => {
+          if (cancelled) throw new WatershedError('cancelled', 'the statement was cancelled');
+          const output = outputTo(socket);
+          if (message.only === 'describe') {
+            await describeStatement(connection, statement.sql, output);
+            return { type: 'done', summary: { rows: 0, bytes: 0, truncated: false } };
+          }
+          return { type: 'done', summary: await runStatement(connection, statement.sql, params, message.encoding, message.limits, output) };
+        };
+        return sendMessage(socket, await inTransaction(connection, run).catch((error: unknown) => {
+          throw engineError(error, statement.place);
+        }));
+      }
+      case 'cancel':
+        return;
+    }
+  };
+
+  let work = Promise.resolve();
+  const read = frameReader((_kind, body) => {
+    const message = JSON.parse(body.toString()) as ToChild; // the parent is this very version
+    if (message.type === 'cancel') {
+      cancelled = true;
+      state?.connection.interrupt();
+    }
+    work = work.then(async () => await handle(message)).catch((error: unknown) => {
+      judged = undefined;
+      sendMessage(socket, { type: 'failed', error: wireError(isWatershedError(error) ? error : engineError(error, () => undefined)) });
+    });
+  });
+  socket.on('data', (piece: Buffer) => {
+    read(piece);
+  });
+}
+
+/** Reads only: nothing that a statement does can outlast it. */
+async function inTransaction(connection: DuckDBConnection, work: () => Promise<FromChild>): Promise<FromChild> {
+  await connection.run('BEGIN TRANSACTION READ ONLY');
+  try {
+    return await work();
+  } finally {
+    // A statement that was cut short still streams: this ends it.
+    await connection.run('ROLLBACK').catch(() => undefined);
+  }
+}
+
+function outputTo(socket: Socket): Output {
+  return {
+    columns: (columns, parameters) => sendMessage(socket, { type: 'columns', columns, parameters }),
+    async rows(bytes) {
+      socket.write(encodeFrame(frameKinds.rows, bytes.length));
+      if (!socket.write(bytes)) await new Promise<void>((resolve) => socket.once('drain', resolve));
+    },
+  };
+}
+
+function unwired(param: WireParam): Param {
+  return typeof param === 'object' && param !== null ? BigInt(param.bigint) : param;
+}
+
+/** Schemas in which a bare name is looked for, in this order. */
+const searchPath = 'lake,store';
+
+/** A database in memory that can read the given folders and nothing else, and whose settings nobody can change any more. */
+async function openDatabase(options: ChildOptions): Promise<DuckDBConnection> {
+  await mkdir(options.tempDir, { recursive: true, mode: 0o700 });
+  const instance = await DuckDBInstance.create(':memory:', {
+    memory_limit: `${Math.floor(options.memoryBytes / 2 ** 20)}MiB`,
+    threads: String(options.threads),
+    temp_directory: options.tempDir,
+    max_temp_directory_size: `${Math.floor(options.tempBytesMax / 2 ** 20)}MiB`,
+    autoinstall_known_extensions: 'false',
+    autoload_known_extensions: 'false',
+    allow_community_extensions: 'false',
+    allow_unsigned_extensions: 'false',
+    allow_persistent_secrets: 'false',
+  });
+  const connection = await instance.connect();
+  const quoted = [...options.readable, options.tempDir].map((folder) => `'${folder.replaceAll("'", "''")}/'`);
+  for (const schema of ['lake', 'store', 'helper']) await connection.run(`CREATE SCHEMA ${schema}`);
+  for (const macro of clockMacros('lake')) await connection.run(macro);
+  for (const setting of [
+    "TimeZone = 'UTC'", 'errors_as_json = true', 'enable_progress_bar = false', 'preserve_insertion_order = true',
+    // Footers of files are read once: files never change.
+    'parquet_metadata_cache = true',
+    // The pages of local files are in the system's cache already, which gives them back when memory is short.
+    'enable_external_file_cache = false',
+    `search_path = '${searchPath}'`,
+    `allowed_directories = [${quoted.join(', ')}]`, 'enable_external_access = false', 'lock_configuration = true',
+  ]) await connection.run(`SET ${setting}`);
+  return connection;
+}
