@@ -42,7 +42,8 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
   const started = Promise.withResolvers<number>();
   child.once('error', (error) => started.reject(error));
   child.once('spawn', () => started.resolve(child.pid ?? 0));
-  const pid = await started.promise.finally(async () => await log.close());
+  const pid = await started.promise;
+  await log.close();
   const watcher = spawn('sh', ['-c', watch, 'watch', String(pid), options.folder], {
     stdio: ['pipe', 'ignore', 'ignore'], detached: true,
   });
