@@ -13,7 +13,7 @@ import type { Queue } from './queue.ts';
 export async function openRedisQueue(url: string, retry: RetryOptions = {}): Promise<Queue> {
   const connections = new Set<Redis>();
   const connect = (options: RedisOptions): Redis => {
-    const connection = new Redis(url, { ...options, enableReadyCheck: true, connectTimeout: 5000 });
+    const connection = new Redis(url, { ...common, ...options });
     connection.on('error', () => undefined);
     connections.add(connection);
     return connection;
@@ -33,9 +33,14 @@ export async function openRedisQueue(url: string, retry: RetryOptions = {}): Pro
   }, retry);
 }
 
+// With its default a connection that never came about holds the process for two seconds after it was closed.
+const common: RedisOptions = { connectTimeout: 5000, disconnectTimeout: 100 };
+
 async function checkServer(url: string): Promise<void> {
-  const probe = new Redis(url, { lazyConnect: true, retryStrategy: () => null, connectTimeout: 5000, maxRetriesPerRequest: 0 });
-  probe.on('error', () => undefined);
+  const probe = new Redis(url, { ...common, lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 });
+  let reason: unknown;
+  // The call itself only says that the connection is closed.
+  probe.on('error', (error) => (reason = error));
   try {
     await probe.connect();
     const policy = /^maxmemory_policy:(.*)$/m.exec(await probe.info('memory'))?.[1]?.trim();
@@ -45,7 +50,7 @@ async function checkServer(url: string): Promise<void> {
       });
     }
   } catch (error) {
-    throw explain(error);
+    throw explain(isWatershedError(error) ? error : (reason ?? error));
   } finally {
     probe.disconnect();
   }
