@@ -4,7 +4,7 @@ import { copyFile, link, mkdir, open, opendir, readFile, readdir, rename, rm, st
 import { dirname, join, resolve } from 'node:path';
 import { diskError } from '../disk.ts';
 import { WatershedError, systemCode } from '../errors.ts';
-import { checkKey, noSuchObject } from './keys.ts';
+import { checkKey, checkNewKey, noSuchObject } from './keys.ts';
 import type { Store } from './store.ts';
 
 const draftsFolder = '.drafts'; // beside the objects, for a rename is atomic only within one file system
@@ -37,6 +37,7 @@ export async function openFileStore(folder: string): Promise<Store> {
   };
   const makeFolder = folderMaker(root);
   const writing = async <Result>(key: string, write: (path: string, draft: string) => Promise<Result>): Promise<Result> => {
+    checkNewKey(key);
     const path = pathOf(key);
     const draft = join(drafts, randomUUID());
     try {

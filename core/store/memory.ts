@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../clock.ts';
-import { checkKey, noSuchObject } from './keys.ts';
+import { checkKey, checkNewKey, noSuchObject } from './keys.ts';
 import type { Store } from './store.ts';
 
 /** A store that ends with the process: for tests. `localPath` writes a copy into a temporary folder, gone on dispose. */
@@ -17,7 +17,7 @@ export function createMemoryStore(uri = 'memory://lake', clock: Clock = systemCl
     return found.bytes;
   };
   const set = (key: string, bytes: Uint8Array): void => {
-    checkKey(key);
+    checkNewKey(key);
     objects.set(key, { bytes: Uint8Array.from(bytes), modifiedAtMs: clock.now() });
   };
   return {

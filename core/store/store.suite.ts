@@ -209,7 +209,7 @@ function listTests(use: Use): void {
 
 function nameTests(use: Use): void {
   test.each([['', 'empty'], ['/lead', 'a leading slash'], ['trail/', 'a trailing slash'], ['a//b', 'an empty segment'], ['a/../b', 'a way up'],
-    ['a/./b', 'a dot'], ['a%2Fb', 'a percent sign'], ['a\u0000b', 'a control character'], ['a\nb', 'a line break']])(
+    ['a/./b', 'a dot'], ['a\u0000b', 'a control character'], ['a\nb', 'a line break']])(
     'a key like %j is refused: %s', async (key) => {
       const { store } = use();
       const attempts = [store.get(key), store.put(key, bytes('x')), store.putIfAbsent(key, bytes('x')), store.size(key), store.delete(key), store.localPath(key)];
@@ -217,6 +217,18 @@ function nameTests(use: Use): void {
         expect(attempt).toMatchObject({ status: 'rejected', reason: { code: 'bad_request' } });
       }
     });
+
+  test('a key with a percent sign is read and deleted, for other engines make such, and never made', async () => {
+    const { store, base } = use();
+    const key = `${base}/event_id=k%C3%A4se`;
+    for (const attempt of await Promise.allSettled([store.put(key, bytes('x')), store.putIfAbsent(key, bytes('x'))])) {
+      expect(attempt).toMatchObject({ status: 'rejected', reason: { code: 'bad_request' } });
+    }
+    await expect(store.get(key)).rejects.toMatchObject({ code: 'not_found' });
+    await expect(store.localPath(key)).rejects.toMatchObject({ code: 'not_found' });
+    expect(await store.size(key)).toBeUndefined();
+    await store.delete(key);
+  });
 
   test('letters of every script, spaces, signs of equality and dots are names like others', async () => {
     const { store, base } = use();

@@ -1,5 +1,6 @@
 /**
- * Immutable objects under keys such as `store/posts/data/0001.parquet`: no leading slash, no `%`, no empty segment.
+ * Immutable objects under keys such as `store/posts/data/0001.parquet`: no leading slash, no empty segment, and no `%` in
+ * what is made here (what other engines made with one is read and deleted all the same).
  *
  * - `put` and `putIfAbsent` are atomic and durable: a reader sees the whole object or none.
  * - Objects are written once; overwriting with other bytes is allowed by `put` but nothing here does it.

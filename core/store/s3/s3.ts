@@ -8,7 +8,7 @@ import {
 } from '@aws-sdk/client-s3';
 import type { Clock } from '../../clock.ts';
 import { WatershedError, isWatershedError } from '../../errors.ts';
-import { checkKey, noSuchObject } from '../keys.ts';
+import { checkKey, checkNewKey, noSuchObject } from '../keys.ts';
 import type { Store } from '../store.ts';
 import { FileCache } from './cache.ts';
 import { attemptsOf, explain, isDiskError, isMissing, nameOf, statusOf } from './errors.ts';
@@ -147,12 +147,14 @@ class Bucket {
   }
 
   async put(key: string, bytes: Uint8Array): Promise<void> {
+    checkNewKey(key);
     const target = this.#target(key);
     await this.#cache.forget(this.#copyOf(key));
     await this.#ask(`write ${key}`, () => this.#client.send(new PutObjectCommand({ ...target, Body: bytes })));
   }
 
   async putFile(key: string, localPath: string): Promise<void> {
+    checkNewKey(key);
     const target = this.#target(key);
     await this.#ask(`write ${key}`, () => uploadFile(this.#client, target, localPath));
     // Who wrote a file is likely to be asked for it next.
@@ -160,6 +162,7 @@ class Bucket {
   }
 
   async putIfAbsent(key: string, bytes: Uint8Array): Promise<boolean> {
+    checkNewKey(key);
     // The mark tells our own object from another's when the answer to the first try was lost.
     const mark = randomUUID();
     const command = { ...this.#target(key), Body: bytes, IfNoneMatch: '*', Metadata: { 'watershed-writer': mark } };
