@@ -1,0 +1,196 @@
+import type { Principal } from '#core/auth/access.ts';
+import type { Auth } from '#core/auth/auth.ts';
+import { systemClock } from '#core/clock.ts';
+import { silentLogger } from '#core/logger.ts';
+import { createMetrics } from '#core/metrics.ts';
+import { roomyLimits, sqlLake, type SqlLake } from '#test/sql-lake.ts';
+import { createHttpServer, type HttpServer } from './server.ts';
+
+const admin: Principal = { name: 'admin', kind: 'admin', credential: 'a' };
+const token = 'the-token-of-this-test';
+
+/** Who may enter, without a database: core/auth has tests of its own. */
+function pretendedAuth(): Auth {
+  const codes = new Set(['a-code']);
+  const cookies = new Set<string>();
+  return {
+    tokens: {
+      verify: async (given) => (given === token ? admin : undefined),
+      create: async () => '', list: async () => [], revoke: async () => undefined, wireLogin: async () => undefined,
+    },
+    codes: {
+      async create() {
+        codes.add('another');
+        return 'another';
+      },
+      async spend(code) {
+        if (!codes.delete(code)) return undefined;
+        cookies.add(`cookie-${code}`);
+        return `cookie-${code}`;
+      },
+    },
+    sessions: {
+      verify: async (cookie) => (cookies.has(cookie) ? admin : undefined),
+      end: async (cookie) => void cookies.delete(cookie),
+    },
+  };
+}
+
+let lake: SqlLake;
+let server: HttpServer;
+let url: string;
+
+beforeAll(async () => {
+  lake = await sqlLake();
+  await lake.append('posts', `SELECT 'flood' AS event_id, 'x' AS source, 'p' || i AS post_id, i AS likes, 'a "quoted" text' AS text,
+    TIMESTAMPTZ '2013-06-20 00:00:00+00' + to_minutes(i) AS created_at FROM range(5000) r(i)`);
+  server = await createHttpServer({
+    engine: lake.engine(), auth: pretendedAuth(), limits: roomyLimits, metrics: createMetrics(), logger: silentLogger, clock: systemClock,
+    status: async () => ({ collected: 7 }),
+  });
+  ({ url } = await server.listen('127.0.0.1', 0));
+});
+
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+  await lake[Symbol.asyncDispose]();
+});
+
+const bearer = { authorization: `Bearer ${token}` };
+
+async function ask(body: unknown, query = '', headers: Record<string, string> = {}): Promise<Response> {
+  return await fetch(`${url}/api/sql${query}`, {
+    method: 'POST', body: typeof body === 'string' ? body : JSON.stringify(body), headers: { ...bearer, 'content-type': 'application/json', ...headers },
+  });
+}
+
+test('a statement is answered as JSON with columns, rows and a count', async () => {
+  const response = await ask({ sql: 'SELECT post_id, likes, created_at FROM posts WHERE likes < $1 ORDER BY likes', params: [2] });
+  expect(response.status).toBe(200);
+  expect(response.headers.get('content-type')).toBe('application/json; charset=utf-8');
+  expect(await response.json()).toEqual({
+    columns: [{ name: 'post_id', type: 'VARCHAR' }, { name: 'likes', type: 'BIGINT' }, { name: 'created_at', type: 'TIMESTAMP WITH TIME ZONE' }],
+    rows: [['p0', 0, '2013-06-20T00:00:00.000000Z'], ['p1', 1, '2013-06-20T00:01:00.000000Z']],
+    rowCount: 2, truncated: false, elapsedMs: expect.any(Number),
+  });
+});
+
+test('formats by query and by Accept', async () => {
+  const sql = 'SELECT likes AS n, text FROM posts ORDER BY 1 LIMIT 1';
+  const csv = await ask({ sql }, '?format=csv');
+  expect(csv.headers.get('content-type')).toContain('text/csv');
+  expect(await csv.text()).toBe('n,text\r\n0,"a ""quoted"" text"\r\n');
+  const ndjson = await ask({ sql }, '', { accept: 'text/html;q=0.1, application/x-ndjson' });
+  expect(await ndjson.text()).toBe('{"n":0,"text":"a \\"quoted\\" text"}\n');
+  expect(await (await ask({ sql }, '?format=xlsx')).json()).toMatchObject({ code: 'bad_request', hint: expect.stringContaining('ndjson') });
+});
+
+test('mistakes are problems with a code, a hint and a position', async () => {
+  const wrong = await ask({ sql: 'SELECT nope FROM posts' });
+  expect(wrong.status).toBe(400);
+  expect(wrong.headers.get('content-type')).toContain('application/problem+json');
+  expect(await wrong.json()).toMatchObject({ code: 'statement_failed', sqlstate: '42703', position: 8 });
+  const refused = await ask({ sql: 'DROP VIEW lake.posts' });
+  expect(refused.status).toBe(403);
+  expect(await refused.json()).toMatchObject({ code: 'statement_refused', hint: expect.stringContaining('SELECT') });
+  for (const body of ['{"sql": 1}', '{', '{"sql":"SELECT 1","other":1}', '{"sql":"SELECT $1","params":[[1]]}']) {
+    const response = await ask(body);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ code: 'bad_request' });
+  }
+});
+
+test('integers keep all their digits both ways', async () => {
+  const response = await ask('{"sql":"SELECT $1::BIGINT AS n, $2::DECIMAL(38,2)","params":[9007199254740993,"12345678901234567890.12"]}');
+  expect(await response.text()).toContain('"rows":[[9007199254740993,12345678901234567890.12]]');
+});
+
+test('a limit of the request cuts the result and says so', async () => {
+  expect(await (await ask({ sql: 'SELECT likes FROM posts', limits: { rows: 3 } })).json()).toMatchObject({ rowCount: 3, truncated: true });
+  expect(await (await ask({ sql: 'SELECT likes FROM posts LIMIT 3', limits: { rows: 3 } })).json()).toMatchObject({ rowCount: 3, truncated: false });
+  const slow = await ask({ sql: 'SELECT sum(a.likes * b.likes) FROM posts a, posts b, posts c', limits: { timeoutMs: 300 } });
+  expect(slow.status).toBe(422);
+  expect(await slow.json()).toMatchObject({ code: 'limit_exceeded' });
+});
+
+test('a client that leaves cancels its statement', async () => {
+  const controller = new AbortController();
+  const left = fetch(`${url}/api/sql`, {
+    method: 'POST', headers: { ...bearer, 'content-type': 'application/json' }, signal: controller.signal,
+    body: JSON.stringify({ sql: 'SELECT sum(a.likes * b.likes) FROM posts a, posts b, posts c' }),
+  });
+  left.catch(() => undefined);
+  setTimeout(() => controller.abort(), 200);
+  await expect(left).rejects.toThrow();
+  // The one child is free again: this one is answered at once.
+  expect(await (await ask({ sql: 'SELECT 1' })).json()).toMatchObject({ rowCount: 1 });
+});
+
+test('without a token nothing but health is told', async () => {
+  for (const path of ['/healthz', '/readyz']) expect((await fetch(`${url}${path}`)).status).toBe(200);
+  for (const path of ['/api/tables', '/metrics', '/api/status', '/api/openapi.json', '/nothing']) {
+    const response = await fetch(`${url}${path}`);
+    expect(response.status).toBe(401);
+    expect(await response.json()).toMatchObject({ code: 'unauthorized', hint: expect.stringContaining('watershed open') });
+  }
+  expect((await fetch(`${url}/api/tables`, { headers: { authorization: 'Bearer wrong' } })).status).toBe(401);
+  const page = await fetch(`${url}/`, { headers: { accept: 'text/html' } });
+  expect(page.status).toBe(401);
+  expect(await page.text()).toContain('watershed -- open');
+});
+
+test('a code gives a session once, and the address is clean afterwards', async () => {
+  const response = await fetch(`${url}/?code=a-code`, { redirect: 'manual' });
+  expect([response.status, response.headers.get('location')]).toEqual([303, '/']);
+  const cookie = response.headers.get('set-cookie') ?? '';
+  expect(cookie).toMatch(/^watershed_session_\d+=cookie-a-code; Path=\/; HttpOnly; SameSite=Strict; Max-Age=\d+$/);
+  expect((await fetch(`${url}/?code=a-code`, { redirect: 'manual' })).status).toBe(401);
+  const session = { cookie: cookie.split(';')[0] ?? '' };
+  expect(await (await fetch(`${url}/api/session`, { headers: session })).json()).toMatchObject({ name: 'admin', actions: expect.arrayContaining(['query']) });
+
+  const post = async (headers: Record<string, string>): Promise<number> => (await fetch(`${url}/api/sql`, {
+    method: 'POST', body: '{"sql":"SELECT 1"}', headers: { ...session, 'content-type': 'application/json', ...headers } })).status;
+  expect(await post({ origin: url })).toBe(200);
+  expect(await post({ 'sec-fetch-site': 'same-origin' })).toBe(200);
+  expect(await post({})).toBe(403);
+  expect(await post({ origin: 'https://evil.example' })).toBe(403);
+  expect(await post({ origin: url, 'sec-fetch-site': 'cross-site' })).toBe(403);
+
+  const out = await fetch(`${url}/api/session`, { method: 'DELETE', headers: { ...session, origin: url } });
+  expect(out.status).toBe(204);
+  expect((await fetch(`${url}/api/session`, { headers: session })).status).toBe(401);
+});
+
+test('the form makes a session of a token', async () => {
+  const send = async (value: string): Promise<Response> => await fetch(`${url}/login`, {
+    method: 'POST', redirect: 'manual', headers: { 'content-type': 'application/x-www-form-urlencoded', origin: url }, body: `token=${value}` });
+  expect((await send('wrong')).status).toBe(401);
+  const right = await send(token);
+  expect([right.status, right.headers.get('set-cookie')]).toEqual([303, expect.stringContaining('HttpOnly')]);
+});
+
+test('a foreign Host is refused, whatever it brings', async () => {
+  const response = await server.app.inject({ url: '/api/tables', headers: { ...bearer, host: 'evil.example:8080' } });
+  expect([response.statusCode, response.json()]).toEqual([403, expect.objectContaining({ code: 'forbidden' })]);
+  for (const host of ['localhost:1', '127.0.0.1', '[::1]:8080', '10.0.0.7:8080']) {
+    expect((await server.app.inject({ url: '/healthz', headers: { host } })).statusCode).toBe(200);
+  }
+});
+
+test('tables, status, metrics and the description of the API', async () => {
+  const get = async (path: string): Promise<Response> => await fetch(`${url}${path}`, { headers: bearer });
+  const { tables } = await (await get('/api/tables')).json() as { tables: { schema: string; name: string; columns: unknown[] }[] };
+  expect(tables.find(({ schema, name }) => schema === 'lake' && name === 'posts')?.columns[0]).toEqual(
+    { name: 'event_id', type: 'VARCHAR', comment: 'The event that this row belongs to' });
+  expect(await (await get('/api/status')).json()).toEqual({ collected: 7 });
+  expect(await (await get('/metrics')).text()).toContain('watershed_http_requests_total{route="/api/sql",status="200"}');
+  expect(await (await get('/api/openapi.json')).json()).toMatchObject({ openapi: '3.1.0', paths: { '/api/sql': { post: expect.anything() } } });
+  expect((await get('/api/nothing')).status).toBe(404);
+});
+
+test('every answer carries the headers that keep a browser from harm', async () => {
+  const { headers } = await fetch(`${url}/healthz`);
+  expect(headers.get('content-security-policy')).toContain("default-src 'none'");
+  expect(headers.get('content-security-policy')).not.toContain('http');
+  expect(headers.get('x-content-type-options')).toBe('nosniff');
+});
