@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '#core/clock.ts';
@@ -13,7 +13,7 @@ export interface TestPostgres {
   readonly url: string;
   /** Stops cleanly and starts again on the same port. */
   restart(): Promise<void>;
-  /** SIGKILL, as after a crash; `restart` brings it back. */
+  /** SIGKILL to the server and all its processes, as after a crash; `restart` brings it back. */
   kill(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -49,10 +49,24 @@ export async function startPostgres(): Promise<TestPostgres> {
       server = await startOnFreePort(options, port);
       if (server.port !== port) throw new Error(`port ${port} was taken while the server was down`);
     },
-    kill: () => server.stop('SIGKILL'),
+    async kill() {
+      // Backends outlive the postmaster for a moment, and would still answer.
+      const children = await readFile(`/proc/${server.pid}/task/${server.pid}/children`, 'utf8').catch(() => '');
+      await server.stop('SIGKILL');
+      for (const pid of children.trim().split(' ').map(Number)) killIfThere(pid);
+    },
     async stop() {
       await server.stop();
       await rm(home, { recursive: true, force: true });
     },
   };
+}
+
+function killIfThere(pid: number): void {
+  if (pid <= 1) return;
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It was quicker.
+  }
 }
