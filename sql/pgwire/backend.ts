@@ -42,38 +42,44 @@ function message(tag: string, write?: (out: Sink) => void): Buffer {
 
 export const authenticationOk = (): Buffer => message('R', (out) => int32(out, 0));
 
-export const saslMechanisms = (names: readonly string[]): Buffer => message('R', (out) => {
-  int32(out, 10);
-  for (const name of names) cstring(out, name);
-  out.byte(0);
-});
+export const saslMechanisms = (names: readonly string[]): Buffer =>
+  message('R', (out) => {
+    int32(out, 10);
+    for (const name of names) cstring(out, name);
+    out.byte(0);
+  });
 
-export const saslContinue = (text: string): Buffer => message('R', (out) => {
-  int32(out, 11);
-  out.utf8(text);
-});
+export const saslContinue = (text: string): Buffer =>
+  message('R', (out) => {
+    int32(out, 11);
+    out.utf8(text);
+  });
 
-export const saslFinal = (text: string): Buffer => message('R', (out) => {
-  int32(out, 12);
-  out.utf8(text);
-});
+export const saslFinal = (text: string): Buffer =>
+  message('R', (out) => {
+    int32(out, 12);
+    out.utf8(text);
+  });
 
-export const negotiateProtocolVersion = (minor: number, unknownOptions: readonly string[]): Buffer => message('v', (out) => {
-  // Since PostgreSQL 18 the whole version is sent, 3 in the upper half.
-  int32(out, (3 << 16) | minor);
-  int32(out, unknownOptions.length);
-  for (const name of unknownOptions) cstring(out, name);
-});
+export const negotiateProtocolVersion = (minor: number, unknownOptions: readonly string[]): Buffer =>
+  message('v', (out) => {
+    // Since PostgreSQL 18 the whole version is sent, 3 in the upper half.
+    int32(out, (3 << 16) | minor);
+    int32(out, unknownOptions.length);
+    for (const name of unknownOptions) cstring(out, name);
+  });
 
-export const parameterStatus = (name: string, value: string): Buffer => message('S', (out) => {
-  cstring(out, name);
-  cstring(out, value);
-});
+export const parameterStatus = (name: string, value: string): Buffer =>
+  message('S', (out) => {
+    cstring(out, name);
+    cstring(out, value);
+  });
 
-export const backendKeyData = (pid: number, key: Uint8Array): Buffer => message('K', (out) => {
-  int32(out, pid);
-  out.copy(key, 0, key.length);
-});
+export const backendKeyData = (pid: number, key: Uint8Array): Buffer =>
+  message('K', (out) => {
+    int32(out, pid);
+    out.copy(key, 0, key.length);
+  });
 
 export const readyForQuery = (status: TransactionStatus): Buffer => message('Z', (out) => out.ascii(status));
 export const parseComplete = (): Buffer => message('1');
@@ -85,40 +91,44 @@ export const portalSuspended = (): Buffer => message('s');
 export const copyDone = (): Buffer => message('c');
 export const commandComplete = (tag: string): Buffer => message('C', (out) => cstring(out, tag));
 
-export const parameterDescription = (oids: readonly number[]): Buffer => message('t', (out) => {
-  int16(out, oids.length);
-  for (const oid of oids) int32(out, oid);
-});
-
-export const rowDescription = (fields: readonly Field[], formats: readonly Format[]): Buffer => message('T', (out) => {
-  int16(out, fields.length);
-  fields.forEach(({ name, type, table = 0, column = 0 }, index) => {
-    cstring(out, name);
-    int32(out, table);
-    int16(out, column);
-    int32(out, type.oid);
-    int16(out, type.size);
-    int32(out, type.typmod);
-    int16(out, formats[formats.length === 1 ? 0 : index] ?? 0);
+export const parameterDescription = (oids: readonly number[]): Buffer =>
+  message('t', (out) => {
+    int16(out, oids.length);
+    for (const oid of oids) int32(out, oid);
   });
-});
 
-export const dataRow = (values: readonly (string | null)[]): Buffer => message('D', (out) => {
-  int16(out, values.length);
-  for (const value of values) {
-    const at = out.length;
-    int32(out, -1);
-    if (value === null) continue;
-    out.utf8(value);
-    putInt32(out, at, out.length - at - 4);
-  }
-});
+export const rowDescription = (fields: readonly Field[], formats: readonly Format[]): Buffer =>
+  message('T', (out) => {
+    int16(out, fields.length);
+    fields.forEach(({ name, type, table = 0, column = 0 }, index) => {
+      cstring(out, name);
+      int32(out, table);
+      int16(out, column);
+      int32(out, type.oid);
+      int16(out, type.size);
+      int32(out, type.typmod);
+      int16(out, formats[formats.length === 1 ? 0 : index] ?? 0);
+    });
+  });
 
-export const copyOutResponse = (columns: number, format: Format): Buffer => message('H', (out) => {
-  out.byte(format);
-  int16(out, columns);
-  for (let index = 0; index < columns; index++) int16(out, format);
-});
+export const dataRow = (values: readonly (string | null)[]): Buffer =>
+  message('D', (out) => {
+    int16(out, values.length);
+    for (const value of values) {
+      const at = out.length;
+      int32(out, -1);
+      if (value === null) continue;
+      out.utf8(value);
+      putInt32(out, at, out.length - at - 4);
+    }
+  });
+
+export const copyOutResponse = (columns: number, format: Format): Buffer =>
+  message('H', (out) => {
+    out.byte(format);
+    int16(out, columns);
+    for (let index = 0; index < columns; index++) int16(out, format);
+  });
 
 export const copyData = (body: Uint8Array): Buffer => message('d', (out) => out.copy(body, 0, body.length));
 

@@ -93,7 +93,8 @@ export class FrontendDecoder {
     const tag = this.peek() ?? 0;
     if (!tags.includes(String.fromCharCode(tag))) throw protocolViolation(`invalid frontend message type ${tag}`);
     const limit = loggedIn ? this.limits.messageBytesMax : this.limits.loginBytesMax;
-    if (length < 4 || length > limit) throw protocolViolation(`a message of ${length} bytes is not taken (at most ${limit})`);
+    if (length < 4 || length > limit)
+      throw protocolViolation(`a message of ${length} bytes is not taken (at most ${limit})`);
     if (this.bytes < length + 1) return undefined;
     return parseMessage(String.fromCharCode(tag), this.take(length + 1).subarray(5));
   }
@@ -129,8 +130,14 @@ function wellFormed<T>(parse: () => T): T {
 }
 
 function bodyError(error: unknown): WatershedError {
-  const text = typeof error === 'object' && error !== null && 'code' in error && error.code === 'ERR_ENCODING_INVALID_ENCODED_DATA';
-  return text ? protocolViolation('invalid byte sequence for encoding "UTF8"', '22021') : protocolViolation('invalid message format');
+  const text =
+    typeof error === 'object' &&
+    error !== null &&
+    'code' in error &&
+    error.code === 'ERR_ENCODING_INVALID_ENCODED_DATA';
+  return text
+    ? protocolViolation('invalid byte sequence for encoding "UTF8"', '22021')
+    : protocolViolation('invalid message format');
 }
 
 function parseStartup(packet: Buffer): StartupPacket {
@@ -147,7 +154,11 @@ function parseStartup(packet: Buffer): StartupPacket {
   }
   const parameters = new Map<string, string>();
   const major = version >> 16;
-  if (major !== 3) throw protocolViolation(`unsupported frontend protocol ${major}.${version & 0xffff}: server supports 3.0 to 3.2`, '0A000');
+  if (major !== 3)
+    throw protocolViolation(
+      `unsupported frontend protocol ${major}.${version & 0xffff}: server supports 3.0 to 3.2`,
+      '0A000',
+    );
   for (let name = reader.cstring(); name !== ''; name = reader.cstring()) parameters.set(name, reader.cstring());
   reader.end();
   return { type: 'startup', minor: version & 0xffff, parameters };
@@ -166,26 +177,38 @@ function parseMessage(tag: string, body: Buffer): FrontendMessage {
 
 function parseBody(tag: string, reader: ByteReader): FrontendMessage {
   switch (tag) {
-    case 'Q': return { type: 'query', sql: reader.cstring() };
+    case 'Q':
+      return { type: 'query', sql: reader.cstring() };
     case 'P': {
       const name = reader.cstring();
       const sql = reader.cstring();
       return { type: 'parse', name, sql, oids: list(reader, () => reader.int32() >>> 0) };
     }
-    case 'B': return parseBind(reader);
-    case 'D': return { type: 'describe', ...target(reader) };
-    case 'C': return { type: 'close', ...target(reader) };
+    case 'B':
+      return parseBind(reader);
+    case 'D':
+      return { type: 'describe', ...target(reader) };
+    case 'C':
+      return { type: 'close', ...target(reader) };
     case 'E': {
       const portal = reader.cstring();
       const rowsMax = reader.int32();
       return { type: 'execute', portal, rowsMax: Math.max(0, rowsMax) };
     }
-    case 'H': return { type: 'flush' };
-    case 'S': return { type: 'sync' };
-    case 'X': return { type: 'terminate' };
-    case 'p': return { type: 'password', body: reader.rest() };
-    case 'F': reader.rest(); return { type: 'function' };
-    default: reader.rest(); return { type: 'copy' };
+    case 'H':
+      return { type: 'flush' };
+    case 'S':
+      return { type: 'sync' };
+    case 'X':
+      return { type: 'terminate' };
+    case 'p':
+      return { type: 'password', body: reader.rest() };
+    case 'F':
+      reader.rest();
+      return { type: 'function' };
+    default:
+      reader.rest();
+      return { type: 'copy' };
   }
 }
 
@@ -197,7 +220,8 @@ function parseBind(reader: ByteReader): Bind {
     const length = reader.int32();
     return length === -1 ? null : reader.take(length);
   });
-  if (formats.length > 1 && formats.length !== values.length) throw new RangeError('formats and values differ in number');
+  if (formats.length > 1 && formats.length !== values.length)
+    throw new RangeError('formats and values differ in number');
   return { type: 'bind', portal, statement, formats, values, resultFormats: list(reader, () => format(reader)) };
 }
 

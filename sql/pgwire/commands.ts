@@ -69,7 +69,13 @@ export function parseCommand(statement: Statement): Command | undefined {
       return fetch(cursor, first === 'move');
     case 'copy':
       return copy(cursor, statement);
-    case 'listen': case 'notify': case 'prepare': case 'execute': case 'lock': case 'do': case 'call':
+    case 'listen':
+    case 'notify':
+    case 'prepare':
+    case 'execute':
+    case 'lock':
+    case 'do':
+    case 'call':
       throw new WatershedError('unsupported', `${first.toUpperCase()} is not supported`, {
         hint: 'this door answers SELECT, EXPLAIN, DESCRIBE, SUMMARIZE, SHOW, cursors and COPY … TO STDOUT',
       });
@@ -105,7 +111,8 @@ class Cursor {
 
   skip(...words: string[]): boolean {
     const { token } = this;
-    if (token === undefined || token.kind === 'string' || token.kind === 'quoted' || !words.includes(token.text)) return false;
+    if (token === undefined || token.kind === 'string' || token.kind === 'quoted' || !words.includes(token.text))
+      return false;
     this.index++;
     return true;
   }
@@ -126,7 +133,8 @@ class Cursor {
   }
 
   wrong(): WatershedError {
-    const near = this.token === undefined ? 'end of input' : `or near "${this.sql.slice(this.token.start, this.token.end)}"`;
+    const near =
+      this.token === undefined ? 'end of input' : `or near "${this.sql.slice(this.token.start, this.token.end)}"`;
     return new WatershedError('bad_request', `syntax error at ${near}`, {
       context: { sqlstate: '42601', position: this.position + 1 },
     });
@@ -174,7 +182,8 @@ function set(cursor: Cursor): Command {
   const local = cursor.skip('local');
   const session = !local && cursor.skip('session');
   // What a transaction may do is settled: it reads, and each statement sees its own snapshot.
-  if (cursor.skip('transaction') || (session && cursor.skip('characteristics'))) return { kind: 'accepted', tag: 'SET' };
+  if (cursor.skip('transaction') || (session && cursor.skip('characteristics')))
+    return { kind: 'accepted', tag: 'SET' };
   if (cursor.skip('constraints')) return { kind: 'accepted', tag: 'SET CONSTRAINTS' };
   const isZone = cursor.token?.text === 'time';
   if (cursor.skip('names')) return { kind: 'set', name: 'client_encoding', value: values(cursor) ?? 'UTF8', local };
@@ -207,7 +216,8 @@ function showAll(name: string, cursor: Cursor): Command | undefined {
 function declare(cursor: Cursor): Command {
   const name = cursor.name();
   while (!cursor.skip('cursor')) {
-    if (cursor.skip('binary')) throw new WatershedError('unsupported', 'binary cursors are not supported', { hint: 'leave out BINARY' });
+    if (cursor.skip('binary'))
+      throw new WatershedError('unsupported', 'binary cursors are not supported', { hint: 'leave out BINARY' });
     if (cursor.skip('no')) cursor.skip('scroll');
     else if (cursor.skip('scroll')) throw backwards();
     else if (!cursor.skip('insensitive', 'asensitive')) throw cursor.wrong();
@@ -220,7 +230,9 @@ function declare(cursor: Cursor): Command {
 }
 
 function backwards(): WatershedError {
-  return new WatershedError('unsupported', 'cursors only move forward', { hint: 'leave out SCROLL, or read the rows again' });
+  return new WatershedError('unsupported', 'cursors only move forward', {
+    hint: 'leave out SCROLL, or read the rows again',
+  });
 }
 
 function fetch(cursor: Cursor, move: boolean): Command {
@@ -255,14 +267,17 @@ function copy(cursor: Cursor, statement: Statement): Command {
   if (cursor.skip('from')) throw readOnly();
   if (!cursor.skip('to')) throw cursor.wrong();
   if (!cursor.skip('stdout')) {
-    throw new WatershedError('forbidden', 'COPY may only write TO STDOUT', { hint: 'use \\copy of psql to write a file on your side' });
+    throw new WatershedError('forbidden', 'COPY may only write TO STDOUT', {
+      hint: 'use \\copy of psql to write a file on your side',
+    });
   }
   return { kind: 'copy', query, queryStart, options: copyOptions(cursor) };
 }
 
 export function readOnly(): WatershedError {
   return new WatershedError('forbidden', 'the lake is read-only', {
-    hint: 'posts come in by collectors and by `watershed load`', context: { sqlstate: '25006' },
+    hint: 'posts come in by collectors and by `watershed load`',
+    context: { sqlstate: '25006' },
   });
 }
 
@@ -287,11 +302,17 @@ function copyOptions(cursor: Cursor): CopyOptions {
     if (cursor.skip(',', ')')) continue;
     const name = cursor.name();
     if (name === 'csv' || name === 'binary') given.set('format', name);
-    else if (name === 'header') given.set(name, cursor.token?.kind === 'word' && /^(true|on|false|off)$/.test(cursor.token.text)
-      ? cursor.take() ?? '' : 'true');
+    else if (name === 'header')
+      given.set(
+        name,
+        cursor.token?.kind === 'word' && /^(true|on|false|off)$/.test(cursor.token.text)
+          ? (cursor.take() ?? '')
+          : 'true',
+      );
     else if (name === 'force_quote' || name === 'force') {
       cursor.skip('quote');
-      if (!cursor.skip('*')) throw new WatershedError('unsupported', 'FORCE_QUOTE takes only * here', { hint: 'use FORCE_QUOTE *' });
+      if (!cursor.skip('*'))
+        throw new WatershedError('unsupported', 'FORCE_QUOTE takes only * here', { hint: 'use FORCE_QUOTE *' });
       given.set('force_quote', 'true');
     } else {
       cursor.skip('as');
@@ -312,16 +333,23 @@ function checkedOptions(given: ReadonlyMap<string, string>): CopyOptions {
   }
   const format = given.get('format') ?? 'text';
   if (format !== 'text' && format !== 'csv' && format !== 'binary') {
-    throw new WatershedError('bad_request', `COPY format "${format}" not recognized`, { context: { sqlstate: '22023' } });
+    throw new WatershedError('bad_request', `COPY format "${format}" not recognized`, {
+      context: { sqlstate: '22023' },
+    });
   }
   const delimiter = given.get('delimiter') ?? (format === 'csv' ? ',' : '\t');
   const quote = given.get('quote') ?? '"';
   const escape = given.get('escape') ?? quote;
   if ([delimiter, quote, escape].some((text) => text.length !== 1 || /[\r\n]/.test(text))) {
-    throw new WatershedError('bad_request', 'COPY delimiter, quote and escape must be a single character', { context: { sqlstate: '22023' } });
+    throw new WatershedError('bad_request', 'COPY delimiter, quote and escape must be a single character', {
+      context: { sqlstate: '22023' },
+    });
   }
   return {
-    format, delimiter, quote, escape,
+    format,
+    delimiter,
+    quote,
+    escape,
     nullText: given.get('null') ?? (format === 'csv' ? '' : '\\N'),
     header: /^(true|on|1)$/.test(given.get('header') ?? 'off'),
     forceQuote: given.get('force_quote') === 'true',

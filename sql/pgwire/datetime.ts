@@ -14,7 +14,9 @@ const lastDateDay = 2_145_042_905;
 
 /** Refuses what the type cannot carry. Clients choke on infinities: pgx fails a whole panel over one. */
 export function outOfRange(what: 'date' | 'timestamp', infinite: boolean): WatershedError {
-  const said = infinite ? `an infinite ${what} cannot be sent over the wire` : `a ${what} of the result is out of range`;
+  const said = infinite
+    ? `an infinite ${what} cannot be sent over the wire`
+    : `a ${what} of the result is out of range`;
   return new WatershedError('statement_failed', said, {
     hint: 'leave such rows out with isfinite(), or cast the column to VARCHAR',
     context: { sqlstate: '22008' },
@@ -32,7 +34,8 @@ export function checkDate(days: number): void {
  */
 export function splitMicros(low: number, high: number): { days: number; rest: number } {
   // DuckDB's infinities are the largest number and its negative.
-  if ((high === 0x7fffffff && low === 0xffffffff) || (high === -0x80000000 && low === 1)) throw outOfRange('timestamp', true);
+  if ((high === 0x7fffffff && low === 0xffffffff) || (high === -0x80000000 && low === 1))
+    throw outOfRange('timestamp', true);
   const split = splitDay(low, high, 86_400_000_000);
   if (split.days < firstDay || split.days > lastTimestampDay) throw outOfRange('timestamp', false);
   return split;
@@ -45,7 +48,8 @@ export function civil(days: number): { year: number; month: number; day: number 
   const era = Math.floor(shifted / 146_097);
   const dayOfEra = shifted - era * 146_097;
   const yearOfEra = Math.floor(
-    (dayOfEra - Math.floor(dayOfEra / 1_460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096)) / 365);
+    (dayOfEra - Math.floor(dayOfEra / 1_460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096)) / 365,
+  );
   const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
   const shiftedMonth = Math.floor((5 * dayOfYear + 2) / 153);
   const month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9;
@@ -139,9 +143,13 @@ export function intervalText(months: number, days: number, micros: bigint): stri
     const size = micros < 0n ? -micros : micros;
     const seconds = size / 1_000_000n;
     const two = (value: bigint): string => String(value).padStart(2, '0');
-    const fraction = String(size % 1_000_000n).padStart(6, '0').replace(/0+$/, '');
+    const fraction = String(size % 1_000_000n)
+      .padStart(6, '0')
+      .replace(/0+$/, '');
     const sign = micros < 0n ? '-' : afterNegative ? '+' : '';
-    parts.push(`${sign}${two(seconds / 3600n)}:${two((seconds / 60n) % 60n)}:${two(seconds % 60n)}${fraction && `.${fraction}`}`);
+    parts.push(
+      `${sign}${two(seconds / 3600n)}:${two((seconds / 60n) % 60n)}:${two(seconds % 60n)}${fraction && `.${fraction}`}`,
+    );
   }
   return parts.join(' ');
 }

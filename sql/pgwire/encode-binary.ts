@@ -6,8 +6,18 @@ import type { Sink } from '../encode/sink.ts';
 import { bigint64, int16, int32, int64, putInt32 } from './bytes.ts';
 import { checkDate, epochDays, epochMicros, splitMicros } from './datetime.ts';
 import {
-  bytesCell, decimalReader, elementRange, enumReader, microsCell, onlyChild, smallIntegerReader, timeReader, timetzReader, typeName,
-  uuidBits, viewOf,
+  bytesCell,
+  decimalReader,
+  elementRange,
+  enumReader,
+  microsCell,
+  onlyChild,
+  smallIntegerReader,
+  timeReader,
+  timetzReader,
+  typeName,
+  uuidBits,
+  viewOf,
 } from './encode-text.ts';
 import { writeNumeric } from './numbers.ts';
 import { oids, pgTypeOf } from './types.ts';

@@ -68,7 +68,10 @@ export function bytesCell(column: Column): CellWriter {
 export function enumReader(column: Column, values: readonly string[]): (row: number) => string {
   const view = viewOf(column.data);
   const width = enumBytes(values.length);
-  return (row) => values[width === 1 ? view.getUint8(row) : width === 2 ? view.getUint16(row * 2, true) : view.getUint32(row * 4, true)] ?? '';
+  return (row) =>
+    values[
+      width === 1 ? view.getUint8(row) : width === 2 ? view.getUint16(row * 2, true) : view.getUint32(row * 4, true)
+    ] ?? '';
 }
 
 /** UUIDs lie as 128-bit numbers whose highest bit is turned, so that they sort. */
@@ -80,10 +83,14 @@ export function uuidBits(view: DataView, row: number): bigint {
 export function decimalReader(data: Uint8Array, width: number): (row: number) => bigint {
   const view = viewOf(data);
   switch (decimalBytes(width)) {
-    case 2: return (row) => BigInt(view.getInt16(row * 2, true));
-    case 4: return (row) => BigInt(view.getInt32(row * 4, true));
-    case 8: return (row) => view.getBigInt64(row * 8, true);
-    case 16: return (row) => hugeAt(view, row);
+    case 2:
+      return (row) => BigInt(view.getInt16(row * 2, true));
+    case 4:
+      return (row) => BigInt(view.getInt32(row * 4, true));
+    case 8:
+      return (row) => view.getBigInt64(row * 8, true);
+    case 16:
+      return (row) => hugeAt(view, row);
   }
 }
 
@@ -91,13 +98,20 @@ export function decimalReader(data: Uint8Array, width: number): (row: number) =>
 export function smallIntegerReader({ data, type }: Column): ((row: number) => number) | undefined {
   const view = viewOf(data);
   switch (type.typeId) {
-    case DuckDBTypeId.TINYINT: return (row) => view.getInt8(row);
-    case DuckDBTypeId.UTINYINT: return (row) => view.getUint8(row);
-    case DuckDBTypeId.SMALLINT: return (row) => view.getInt16(row * 2, true);
-    case DuckDBTypeId.USMALLINT: return (row) => view.getUint16(row * 2, true);
-    case DuckDBTypeId.INTEGER: return (row) => view.getInt32(row * 4, true);
-    case DuckDBTypeId.UINTEGER: return (row) => view.getUint32(row * 4, true);
-    default: return undefined;
+    case DuckDBTypeId.TINYINT:
+      return (row) => view.getInt8(row);
+    case DuckDBTypeId.UTINYINT:
+      return (row) => view.getUint8(row);
+    case DuckDBTypeId.SMALLINT:
+      return (row) => view.getInt16(row * 2, true);
+    case DuckDBTypeId.USMALLINT:
+      return (row) => view.getUint16(row * 2, true);
+    case DuckDBTypeId.INTEGER:
+      return (row) => view.getInt32(row * 4, true);
+    case DuckDBTypeId.UINTEGER:
+      return (row) => view.getUint32(row * 4, true);
+    default:
+      return undefined;
   }
 }
 
@@ -213,8 +227,14 @@ function timeCell(column: Column): CellWriter | undefined {
       };
     }
     case DuckDBTypeId.INTERVAL:
-      return (row, out) => out.ascii(
-        intervalText(view.getInt32(row * 16, true), view.getInt32(row * 16 + 4, true), view.getBigInt64(row * 16 + 8, true)));
+      return (row, out) =>
+        out.ascii(
+          intervalText(
+            view.getInt32(row * 16, true),
+            view.getInt32(row * 16 + 4, true),
+            view.getBigInt64(row * 16 + 8, true),
+          ),
+        );
     default:
       return undefined;
   }

@@ -44,7 +44,8 @@ export function writeNumeric(out: Sink, unscaled: bigint, scale: number): void {
   const digits = String(negative ? -unscaled : unscaled).padStart(scale + 1, '0');
   const whole = digits.slice(0, digits.length - scale);
   const fraction = digits.slice(digits.length - scale);
-  const padded = whole.padStart(Math.ceil(whole.length / 4) * 4, '0') + fraction.padEnd(Math.ceil(fraction.length / 4) * 4, '0');
+  const padded =
+    whole.padStart(Math.ceil(whole.length / 4) * 4, '0') + fraction.padEnd(Math.ceil(fraction.length / 4) * 4, '0');
   const groups: number[] = [];
   for (let at = 0; at < padded.length; at += 4) groups.push(Number(padded.slice(at, at + 4)));
   let weight = Math.ceil(whole.length / 4) - 1;
@@ -71,7 +72,8 @@ export function numericText(body: Buffer): string | undefined {
   if (sign === 0xc000) return 'NaN';
   if (sign === 0xd000) return 'Infinity';
   if (sign === 0xf000) return '-Infinity';
-  const group = (index: number): string => (index >= 0 && index < count ? String(body.readUInt16BE(8 + index * 2)) : '0').padStart(4, '0');
+  const group = (index: number): string =>
+    (index >= 0 && index < count ? String(body.readUInt16BE(8 + index * 2)) : '0').padStart(4, '0');
   let whole = '';
   for (let index = 0; index <= weight; index++) whole += group(index);
   let fraction = '';

@@ -23,7 +23,10 @@ export interface ScramExchange {
   final(message: string): string | undefined;
 }
 
-export function scramExchange(verifier: ScramVerifier, nonce: string = randomBytes(18).toString('base64')): ScramExchange {
+export function scramExchange(
+  verifier: ScramVerifier,
+  nonce: string = randomBytes(18).toString('base64'),
+): ScramExchange {
   let header = '';
   let bare = '';
   let serverFirst = '';
@@ -61,7 +64,12 @@ export function scramExchange(verifier: ScramVerifier, nonce: string = randomByt
  */
 export function fakeVerifier(user: string, secret: Uint8Array): ScramVerifier {
   const derive = (purpose: string): Buffer => createHmac('sha256', secret).update(`${purpose}\0${user}`).digest();
-  return { salt: derive('salt').subarray(0, 16), iterations: 4096, storedKey: derive('stored'), serverKey: derive('server') };
+  return {
+    salt: derive('salt').subarray(0, 16),
+    iterations: 4096,
+    storedKey: derive('stored'),
+    serverKey: derive('server'),
+  };
 }
 
 function hmac(key: Uint8Array, text: string): Buffer {

@@ -28,11 +28,16 @@ interface Rule {
   readonly initial: string;
 }
 
-const boolean = (fixed: boolean) => (value: string): string | undefined => {
-  const on = /^(on|true|yes|1|t|y)$/i.test(value);
-  return on === fixed ? (fixed ? 'on' : 'off') : undefined;
-};
-const fixed = (pattern: RegExp, kept: string) => (value: string): string | undefined => (pattern.test(value) ? kept : undefined);
+const boolean =
+  (fixed: boolean) =>
+  (value: string): string | undefined => {
+    const on = /^(on|true|yes|1|t|y)$/i.test(value);
+    return on === fixed ? (fixed ? 'on' : 'off') : undefined;
+  };
+const fixed =
+  (pattern: RegExp, kept: string) =>
+  (value: string): string | undefined =>
+    pattern.test(value) ? kept : undefined;
 const remember = (value: string): string => value;
 
 // Fixed ones follow from how the encoders write.
@@ -44,7 +49,14 @@ const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['intervalstyle', { report: 'IntervalStyle', initial: 'postgres', accept: fixed(/^postgres$/i, 'postgres') }],
   ['integer_datetimes', { report: 'integer_datetimes', initial: 'on' }],
   ['standard_conforming_strings', { report: 'standard_conforming_strings', initial: 'on', accept: boolean(true) }],
-  ['timezone', { report: 'TimeZone', initial: 'UTC', accept: fixed(/^((etc\/)?(utc|gmt|uct|zulu|universal)|[+-]?0+|z|local)$/i, 'UTC') }],
+  [
+    'timezone',
+    {
+      report: 'TimeZone',
+      initial: 'UTC',
+      accept: fixed(/^((etc\/)?(utc|gmt|uct|zulu|universal)|[+-]?0+|z|local)$/i, 'UTC'),
+    },
+  ],
   ['is_superuser', { report: 'is_superuser', initial: 'off' }],
   ['in_hot_standby', { report: 'in_hot_standby', initial: 'off' }],
   ['default_transaction_read_only', { report: 'default_transaction_read_only', initial: 'on', accept: remember }],
@@ -69,7 +81,8 @@ export function createSettings(given: ReadonlyMap<string, string>, user: string,
   let atBegin: Map<string, string> | undefined;
   const local = new Map<string, string | undefined>();
   const initialOf = (name: string): string | undefined => startup.get(name) ?? rules.get(name)?.initial;
-  const put = (name: string, value: string | undefined): void => void (value === undefined ? values.delete(name) : values.set(name, value));
+  const put = (name: string, value: string | undefined): void =>
+    void (value === undefined ? values.delete(name) : values.set(name, value));
 
   return {
     get: (name) => values.get(name),
@@ -84,7 +97,8 @@ export function createSettings(given: ReadonlyMap<string, string>, user: string,
       return rule?.report === undefined || kept === undefined ? undefined : { name: rule.report, value: kept };
     },
     resetAll() {
-      for (const [name, rule] of rules) if (rule.accept !== undefined) values.set(name, initialOf(name) ?? rule.initial);
+      for (const [name, rule] of rules)
+        if (rule.accept !== undefined) values.set(name, initialOf(name) ?? rule.initial);
     },
     begin() {
       atBegin = new Map(values);
@@ -100,8 +114,12 @@ export function createSettings(given: ReadonlyMap<string, string>, user: string,
     },
     statementTimeoutMs: () => parseDuration(values.get('statement_timeout') ?? '0') ?? 0,
     announced() {
-      const told = new Map([['server_version', serverVersion], ['session_authorization', user]]);
-      for (const [name, rule] of rules) if (rule.report !== undefined) told.set(rule.report, values.get(name) ?? rule.initial);
+      const told = new Map([
+        ['server_version', serverVersion],
+        ['session_authorization', user],
+      ]);
+      for (const [name, rule] of rules)
+        if (rule.report !== undefined) told.set(rule.report, values.get(name) ?? rule.initial);
       return told;
     },
   };
@@ -110,12 +128,15 @@ export function createSettings(given: ReadonlyMap<string, string>, user: string,
 function checked(name: string, value: string, rule: Rule | undefined): string {
   if (rule === undefined) return value;
   if (rule.accept === undefined) {
-    throw new WatershedError('bad_request', `parameter "${name}" cannot be changed`, { context: { sqlstate: '55P02' } });
+    throw new WatershedError('bad_request', `parameter "${name}" cannot be changed`, {
+      context: { sqlstate: '55P02' },
+    });
   }
   const kept = rule.accept(value);
   if (kept !== undefined) return kept;
   throw new WatershedError('bad_request', `invalid value for parameter "${name}": "${value}"`, {
-    hint: `this door keeps ${name} at ${rule.initial}`, context: { sqlstate: '22023' },
+    hint: `this door keeps ${name} at ${rule.initial}`,
+    context: { sqlstate: '22023' },
   });
 }
 
@@ -123,6 +144,13 @@ function checked(name: string, value: string, rule: Rule | undefined): string {
 function parseDuration(text: string): number | undefined {
   const parts = /^(\d+)\s*(us|ms|s|min|h|d)?$/.exec(text.trim());
   if (parts === null) return undefined;
-  const units: Readonly<Record<string, number>> = { us: 0.001, ms: 1, s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 };
+  const units: Readonly<Record<string, number>> = {
+    us: 0.001,
+    ms: 1,
+    s: 1000,
+    min: 60_000,
+    h: 3_600_000,
+    d: 86_400_000,
+  };
   return Number(parts[1]) * (units[parts[2] ?? 'ms'] ?? 1);
 }

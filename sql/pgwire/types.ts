@@ -12,9 +12,30 @@ export interface PgType {
 const type = (oid: number, size: number, array: number, typmod = -1): PgType => ({ oid, size, typmod, array });
 
 export const oids = {
-  bool: 16, bytea: 17, name: 19, int8: 20, int2: 21, int4: 23, text: 25, oid: 26, json: 114, float4: 700, float8: 701, unknown: 705,
-  bpchar: 1042, varchar: 1043, date: 1082, time: 1083, timestamp: 1114, timestamptz: 1184, interval: 1186, timetz: 1266,
-  varbit: 1562, numeric: 1700, uuid: 2950, jsonb: 3802,
+  bool: 16,
+  bytea: 17,
+  name: 19,
+  int8: 20,
+  int2: 21,
+  int4: 23,
+  text: 25,
+  oid: 26,
+  json: 114,
+  float4: 700,
+  float8: 701,
+  unknown: 705,
+  bpchar: 1042,
+  varchar: 1043,
+  date: 1082,
+  time: 1083,
+  timestamp: 1114,
+  timestamptz: 1184,
+  interval: 1186,
+  timetz: 1266,
+  varbit: 1562,
+  numeric: 1700,
+  uuid: 2950,
+  jsonb: 3802,
 } as const;
 
 const bool = type(oids.bool, 1, 1000);
@@ -39,12 +60,41 @@ const uuid = type(oids.uuid, 16, 2951);
 
 // Unsigned types take the next wider signed one; what fits no integer is numeric.
 const scalars: ReadonlyMap<string, PgType> = new Map([
-  ['BOOLEAN', bool], ['TINYINT', int2], ['UTINYINT', int2], ['SMALLINT', int2], ['USMALLINT', int4], ['INTEGER', int4], ['INT', int4],
-  ['UINTEGER', int8], ['BIGINT', int8], ['UBIGINT', numeric], ['HUGEINT', numeric], ['UHUGEINT', numeric], ['BIGNUM', numeric],
-  ['VARINT', numeric], ['FLOAT', float4], ['REAL', float4], ['DOUBLE', float8], ['VARCHAR', text], ['CHAR', text], ['TEXT', text],
-  ['BLOB', bytea], ['VARBINARY', bytea], ['DATE', date], ['TIME', time], ['TIME_NS', time], ['TIME WITH TIME ZONE', timetz],
-  ['TIMESTAMP', timestamp], ['TIMESTAMP_S', timestamp], ['TIMESTAMP_MS', timestamp], ['TIMESTAMP_NS', timestamp],
-  ['TIMESTAMP WITH TIME ZONE', timestamptz], ['INTERVAL', interval], ['BIT', varbit], ['UUID', uuid], ['JSON', json],
+  ['BOOLEAN', bool],
+  ['TINYINT', int2],
+  ['UTINYINT', int2],
+  ['SMALLINT', int2],
+  ['USMALLINT', int4],
+  ['INTEGER', int4],
+  ['INT', int4],
+  ['UINTEGER', int8],
+  ['BIGINT', int8],
+  ['UBIGINT', numeric],
+  ['HUGEINT', numeric],
+  ['UHUGEINT', numeric],
+  ['BIGNUM', numeric],
+  ['VARINT', numeric],
+  ['FLOAT', float4],
+  ['REAL', float4],
+  ['DOUBLE', float8],
+  ['VARCHAR', text],
+  ['CHAR', text],
+  ['TEXT', text],
+  ['BLOB', bytea],
+  ['VARBINARY', bytea],
+  ['DATE', date],
+  ['TIME', time],
+  ['TIME_NS', time],
+  ['TIME WITH TIME ZONE', timetz],
+  ['TIMESTAMP', timestamp],
+  ['TIMESTAMP_S', timestamp],
+  ['TIMESTAMP_MS', timestamp],
+  ['TIMESTAMP_NS', timestamp],
+  ['TIMESTAMP WITH TIME ZONE', timestamptz],
+  ['INTERVAL', interval],
+  ['BIT', varbit],
+  ['UUID', uuid],
+  ['JSON', json],
   ['VARIANT', jsonb],
 ]);
 
@@ -63,8 +113,11 @@ export function pgTypeOf(engineType: string): PgType {
   if (isNested(name)) return jsonb;
   const decimal = /^DECIMAL\((\d+),\s*(\d+)\)$/i.exec(name);
   // The modifier of numeric(p,s) is ((p << 16) | s) + 4 (numeric.c, make_numeric_typmod).
-  if (decimal) return type(numeric.oid, -1, numeric.array, (Number(decimal[1]) << 16 | Number(decimal[2])) + 4);
-  const plain = name.toUpperCase().replace(/\(\d+\)/, '').replace(/\s+/g, ' ');
+  if (decimal) return type(numeric.oid, -1, numeric.array, ((Number(decimal[1]) << 16) | Number(decimal[2])) + 4);
+  const plain = name
+    .toUpperCase()
+    .replace(/\(\d+\)/, '')
+    .replace(/\s+/g, ' ');
   return scalars.get(plain) ?? text;
 }
 
@@ -74,17 +127,57 @@ function isNested(name: string): boolean {
 }
 
 const engineTypes: ReadonlyMap<number, string> = new Map([
-  [oids.bool, 'BOOLEAN'], [oids.bytea, 'BLOB'], [oids.int2, 'SMALLINT'], [oids.int4, 'INTEGER'], [oids.int8, 'BIGINT'],
-  [oids.oid, 'BIGINT'], [oids.text, 'VARCHAR'], [oids.varchar, 'VARCHAR'], [oids.bpchar, 'VARCHAR'], [oids.name, 'VARCHAR'],
-  [oids.json, 'JSON'], [oids.jsonb, 'JSON'], [oids.float4, 'FLOAT'], [oids.float8, 'DOUBLE'], [oids.date, 'DATE'],
-  [oids.time, 'TIME'], [oids.timetz, 'TIME WITH TIME ZONE'], [oids.timestamp, 'TIMESTAMP'],
-  [oids.timestamptz, 'TIMESTAMP WITH TIME ZONE'], [oids.interval, 'INTERVAL'], [oids.varbit, 'BIT'], [oids.uuid, 'UUID'],
+  [oids.bool, 'BOOLEAN'],
+  [oids.bytea, 'BLOB'],
+  [oids.int2, 'SMALLINT'],
+  [oids.int4, 'INTEGER'],
+  [oids.int8, 'BIGINT'],
+  [oids.oid, 'BIGINT'],
+  [oids.text, 'VARCHAR'],
+  [oids.varchar, 'VARCHAR'],
+  [oids.bpchar, 'VARCHAR'],
+  [oids.name, 'VARCHAR'],
+  [oids.json, 'JSON'],
+  [oids.jsonb, 'JSON'],
+  [oids.float4, 'FLOAT'],
+  [oids.float8, 'DOUBLE'],
+  [oids.date, 'DATE'],
+  [oids.time, 'TIME'],
+  [oids.timetz, 'TIME WITH TIME ZONE'],
+  [oids.timestamp, 'TIMESTAMP'],
+  [oids.timestamptz, 'TIMESTAMP WITH TIME ZONE'],
+  [oids.interval, 'INTERVAL'],
+  [oids.varbit, 'BIT'],
+  [oids.uuid, 'UUID'],
 ]);
 
 const elements: ReadonlyMap<number, number> = new Map(
-  [bool, bytea, int2, int4, int8, text, json, jsonb, float4, float8, date, time, timetz, timestamp, timestamptz, interval, varbit,
-    numeric, uuid].map((entry) => [entry.array, entry.oid]),
-).set(1015, oids.varchar).set(1014, oids.bpchar).set(1003, oids.name).set(1028, oids.oid);
+  [
+    bool,
+    bytea,
+    int2,
+    int4,
+    int8,
+    text,
+    json,
+    jsonb,
+    float4,
+    float8,
+    date,
+    time,
+    timetz,
+    timestamp,
+    timestamptz,
+    interval,
+    varbit,
+    numeric,
+    uuid,
+  ].map((entry) => [entry.array, entry.oid]),
+)
+  .set(1015, oids.varchar)
+  .set(1014, oids.bpchar)
+  .set(1003, oids.name)
+  .set(1028, oids.oid);
 
 /** The OID of an array's elements, or undefined where the OID is no array we take. */
 export function elementOf(oid: number): number | undefined {

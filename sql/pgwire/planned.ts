@@ -1,0 +1,68 @@
+import { WatershedError } from '#core/errors.ts';
+import type { Field } from './backend.ts';
+import { type Command, parseCommand } from './commands.ts';
+import { parameterCount, splitStatements, type Statement } from './lexer.ts';
+import { type Target, targetOf } from './router.ts';
+
+/** A statement and who answers it. */
+export interface Planned {
+  readonly statement: Statement;
+  /** Set where the door answers itself. */
+  readonly command: Command | undefined;
+  /** The query to run: the statement itself, or the one within DECLARE or COPY. Undefined where there is none. */
+  readonly query: Query | undefined;
+}
+
+export interface Query {
+  readonly statement: Statement;
+  readonly target: Target;
+  /** Where it begins in what the client sent. */
+  readonly offset: number;
+}
+
+/** Parameter types and columns, as PostgreSQL's OIDs and as the engine's names. */
+export interface Description {
+  readonly parameters: readonly { readonly oid: number; readonly engineType: string }[];
+  readonly fields: readonly Field[] | undefined;
+}
+
+/** Throws `bad_request` (42601) or `unsupported` for a door statement that is none. */
+export function plan(statement: Statement, isLakeTable: (name: string) => boolean): Planned {
+  const command = parseCommand(statement);
+  if (command === undefined) {
+    return {
+      statement,
+      command,
+      query: { statement, target: targetOf(statement, isLakeTable), offset: statement.start },
+    };
+  }
+  if (command.kind !== 'declare' && command.kind !== 'copy') return { statement, command, query: undefined };
+  const [text, start] =
+    command.kind === 'declare'
+      ? [statement.sql.slice(command.inner), command.inner]
+      : [command.query, command.queryStart];
+  const [inner, another] = splitStatements(text);
+  if (inner === undefined || another !== undefined || inner.tokens.length === 0) throw syntaxError();
+  return {
+    statement,
+    command,
+    query: { statement: inner, target: targetOf(inner, isLakeTable), offset: statement.start + start },
+  };
+}
+
+function syntaxError(): WatershedError {
+  return new WatershedError('bad_request', 'syntax error: one query is expected', { context: { sqlstate: '42601' } });
+}
+
+export function parametersIn(planned: Planned): number {
+  return planned.query === undefined ? 0 : parameterCount(planned.query.statement.tokens);
+}
+
+/** The command tag of a query, given the rows that were sent. */
+export function queryTag(query: Query, rows: number): string {
+  return firstWord(query.statement) === 'explain' ? 'EXPLAIN' : `SELECT ${rows}`;
+}
+
+export function firstWord(statement: Statement): string {
+  return statement.tokens.find((token) => token.kind === 'word')?.text ?? '';
+}
