@@ -24,10 +24,10 @@ const codecs: Readonly<Record<string, (bytes: Uint8Array) => Uint8Array>> = {
   zstandard: (bytes) => zstdDecompressSync(bytes),
 };
 
-/** Reads a whole file. **Errors**: `corrupt` (not Avro, cut off), `unsupported` (another codec or schema). */
-export function readAvro(bytes: Uint8Array, pick: Pick, path: string): AvroFile {
+/** Reads a whole file, maps as LazyMaps if `lazy`. **Errors**: `corrupt` (not Avro, cut off), `unsupported` (another codec or schema). */
+export function readAvro(bytes: Uint8Array, pick: Pick, path: string, lazy = false): AvroFile {
   try {
-    return read(bytes, pick);
+    return read(bytes, pick, lazy);
   } catch (cause) {
     const ours = cause instanceof WatershedError ? cause : undefined;
     throw new WatershedError(ours?.code ?? 'corrupt', `${path} cannot be read: ${messageOf(cause)}`, {
@@ -37,7 +37,7 @@ export function readAvro(bytes: Uint8Array, pick: Pick, path: string): AvroFile 
   }
 }
 
-function read(bytes: Uint8Array, pick: Pick): AvroFile {
+function read(bytes: Uint8Array, pick: Pick, lazy: boolean): AvroFile {
   const from = new AvroDecoder(bytes);
   if (!from.bytes(4).equals(magic)) throw new WatershedError('corrupt', 'it is no Avro file');
   const header = new Map<string, string>();
@@ -47,7 +47,7 @@ function read(bytes: Uint8Array, pick: Pick): AvroFile {
   const decompress = codecs[codec];
   if (decompress === undefined) throw new WatershedError('unsupported', `its Avro codec is ${codec}`);
   const schema: AvroSchema = JSON.parse(header.get('avro.schema') ?? '"null"');
-  const reader = avroReader(schema, pick);
+  const reader = avroReader(schema, pick, lazy);
   const records: unknown[] = [];
   while (!from.done) {
     const count = Number(from.long());

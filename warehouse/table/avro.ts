@@ -28,6 +28,32 @@ export interface AvroField {
 /** The property under which a field is kept, or undefined to pass over it. */
 export type Pick = (fieldId: number) => string | undefined;
 
+/** A map with integer keys that is decoded when it is asked, key by key: most are never asked. */
+export class LazyMap {
+  readonly #from: AvroDecoder;
+  readonly #at: number;
+  readonly #key: AvroReader;
+  readonly #value: AvroReader;
+
+  constructor(from: AvroDecoder, key: AvroReader, value: AvroReader) {
+    this.#from = from;
+    this.#at = from.at;
+    this.#key = key;
+    this.#value = value;
+  }
+
+  get(wanted: number): unknown {
+    const from = this.#from;
+    from.at = this.#at;
+    let found: unknown;
+    from.blocks(() => {
+      if (this.#key.read(from) === wanted) found = this.#value.read(from);
+      else this.#value.skip(from);
+    });
+    return found;
+  }
+}
+
 export class AvroDecoder {
   readonly #bytes: Buffer;
   at = 0;
@@ -74,6 +100,10 @@ export class AvroDecoder {
       }
     }
     throw new WatershedError('corrupt', 'an Avro file has a number of more than ten bytes');
+  }
+
+  skipLong(): void {
+    while (this.byte() > 0x7f);
   }
 
   length(): number {
@@ -127,36 +157,50 @@ export interface AvroReader {
 const primitives: Readonly<Record<string, AvroReader>> = {
   null: { read: () => null, skip: () => undefined },
   boolean: { read: (from) => from.byte() !== 0, skip: (from) => from.byte() },
-  int: { read: (from) => Number(from.long()), skip: (from) => from.long() },
-  long: { read: (from) => from.long(), skip: (from) => from.long() },
+  int: { read: (from) => Number(from.long()), skip: (from) => from.skipLong() },
+  long: { read: (from) => from.long(), skip: (from) => from.skipLong() },
   float: { read: (from) => from.bytes(4).readFloatLE(), skip: (from) => from.bytes(4) },
   double: { read: (from) => from.bytes(8).readDoubleLE(), skip: (from) => from.bytes(8) },
   bytes: { read: (from) => from.bytes(), skip: (from) => from.bytes() },
   string: { read: (from) => from.string(), skip: (from) => from.bytes() },
 };
 
-/** Compiles a reader for a schema. Records become objects, arrays arrays, Iceberg's maps with integer keys become Maps. */
-export function avroReader(schema: AvroSchema, pick: Pick, named = new Map<string, AvroReader>()): AvroReader {
+/**
+ * Compiles a reader for a schema. Records become objects, arrays arrays, Iceberg's maps with integer keys become Maps, or
+ * LazyMaps if `lazy`: those keep the decoder they came from, which then must not be used for anything else.
+ */
+export function avroReader(schema: AvroSchema, pick: Pick, lazy = false): AvroReader {
+  return compile(schema, { pick, lazy, named: new Map() });
+}
+
+interface Compiling {
+  readonly pick: Pick;
+  readonly lazy: boolean;
+  /** Types defined so far, which a schema may name again. */
+  readonly named: Map<string, AvroReader>;
+}
+
+function compile(schema: AvroSchema, how: Compiling): AvroReader {
   if (typeof schema === 'string') {
-    const reader = primitives[schema] ?? named.get(schema);
+    const reader = primitives[schema] ?? how.named.get(schema);
     if (reader === undefined) throw unsupported(schema);
     return reader;
   }
-  if (Array.isArray(schema)) return unionReader(schema.map((branch) => avroReader(branch, pick, named)));
+  if (Array.isArray(schema)) return unionReader(schema.map((branch) => compile(branch, how)));
   const complex = asComplex(schema);
-  const reader = complexReader(complex, pick, named);
-  if (complex.name !== undefined) named.set(complex.name, reader);
+  const reader = complexReader(complex, how);
+  if (complex.name !== undefined) how.named.set(complex.name, reader);
   return reader;
 }
 
-function complexReader(schema: AvroComplex, pick: Pick, named: Map<string, AvroReader>): AvroReader {
+function complexReader(schema: AvroComplex, how: Compiling): AvroReader {
   switch (schema.type) {
     case 'record':
-      return recordReader(schema.fields ?? [], pick, named);
+      return recordReader(schema.fields ?? [], how);
     case 'array':
-      return arrayReader(schema.items ?? 'null', pick, named);
+      return arrayReader(schema.items ?? 'null', how);
     case 'map': {
-      const value = avroReader(schema.values ?? 'null', pick, named);
+      const value = compile(schema.values ?? 'null', how);
       const read = (from: AvroDecoder): unknown => {
         const entries = new Map<string, unknown>();
         from.blocks(() => entries.set(from.string(), value.read(from)));
@@ -173,7 +217,7 @@ function complexReader(schema: AvroComplex, pick: Pick, named: Map<string, AvroR
       return { read: (from) => symbols[Number(from.long())], skip: (from) => from.long() };
     }
     default:
-      return avroReader(schema.type, pick, named);
+      return compile(schema.type, how);
   }
 }
 
@@ -186,11 +230,11 @@ function unionReader(branches: readonly AvroReader[]): AvroReader {
   return { read: (from) => branch(from).read(from), skip: (from) => branch(from).skip(from) };
 }
 
-function recordReader(fields: readonly AvroField[], pick: Pick, named: Map<string, AvroReader>): AvroReader {
+function recordReader(fields: readonly AvroField[], how: Compiling): AvroReader {
   const steps = fields.map((field) => {
     const id = field['field-id'];
-    const property = id === undefined ? undefined : pick(id);
-    return { property, reader: avroReader(field.type, pick, named) };
+    const property = id === undefined ? undefined : how.pick(id);
+    return { property, reader: compile(field.type, how) };
   });
   return {
     read(from) {
@@ -207,19 +251,25 @@ function recordReader(fields: readonly AvroField[], pick: Pick, named: Map<strin
   };
 }
 
-function arrayReader(items: AvroSchema, pick: Pick, named: Map<string, AvroReader>): AvroReader {
+function arrayReader(items: AvroSchema, how: Compiling): AvroReader {
   const pair = pairOf(items);
   if (pair !== undefined) {
-    const key = avroReader(pair.key, pick, named);
-    const value = avroReader(pair.value, pick, named);
+    const key = compile(pair.key, how);
+    const value = compile(pair.value, how);
+    const skip = (from: AvroDecoder): void => from.skipBlocks(() => (key.skip(from), value.skip(from)));
     const read = (from: AvroDecoder): unknown => {
       const entries = new Map<unknown, unknown>();
       from.blocks(() => entries.set(key.read(from), value.read(from)));
       return entries;
     };
-    return { read, skip: (from) => from.skipBlocks(() => (key.skip(from), value.skip(from))) };
+    const readLazy = (from: AvroDecoder): unknown => {
+      const map = new LazyMap(from, key, value);
+      skip(from);
+      return map;
+    };
+    return { read: how.lazy ? readLazy : read, skip };
   }
-  const item = avroReader(items, pick, named);
+  const item = compile(items, how);
   const read = (from: AvroDecoder): unknown => {
     const list: unknown[] = [];
     from.blocks(() => list.push(item.read(from)));

@@ -4,8 +4,8 @@ import { keyOf } from '#core/store/store.ts';
 import type { Store } from '#core/store/store.ts';
 import { createLru } from './lru.ts';
 import type { Lru } from './lru.ts';
-import { isLive, readManifest } from './manifest.ts';
-import type { DataFile, ManifestEntry } from './manifest.ts';
+import { readLiveFiles, readManifest } from './manifest.ts';
+import type { LiveFile, ManifestEntry } from './manifest.ts';
 import { readManifestList } from './manifest-list.ts';
 import type { ManifestFile } from './manifest-list.ts';
 import { parseMetadata } from './metadata.ts';
@@ -20,18 +20,16 @@ export interface TableCache {
   readonly manifests: Lru<readonly ScannedFile[]>;
 }
 
-/** A live entry of a manifest with what planning needs. */
-export interface ScannedFile extends DataFile {
-  readonly sequenceNumber: number;
-  /** Bounds decoded so far, by column id. */
-  readonly ranges: Map<number, ColumnRange>;
+/** A live file with the bounds decoded so far, by column id. */
+export interface ScannedFile extends LiveFile {
+  ranges?: Map<number, ColumnRange>;
 }
 
 /** Bytes of metadata files kept: some hundred versions of a table with a few hundred snapshots. */
 const metadataBytesMax = 32 * 2 ** 20;
 /** Manifests named by the lists that are kept. */
 const listedManifestsMax = 50_000;
-/** Files in the manifests that are kept: at some 1.5 KB each, 150 MB at most. */
+/** Files in the manifests that are kept: at some 2 KB each, 200 MB at most. */
 const scannedFilesMax = 100_000;
 
 export function createTableCache(): TableCache {
@@ -92,18 +90,15 @@ export async function loadScannedManifest(
 ): Promise<readonly ScannedFile[]> {
   const known = cache.manifests.get(manifest.path);
   if (known !== undefined) return known;
-  const entries = readManifest(await store.get(storeKey(store, manifest.path)), manifest, 'plan');
-  const files = entries.filter(isLive).map(({ file, sequenceNumber }) => {
-    const format = file.format.toUpperCase();
-    if (file.content === 2 || format !== 'PARQUET') {
-      const what = file.content === 2 ? 'equality deletes' : `format ${format}`;
-      throw new WatershedError('unsupported', `${file.path} has ${what}, which we do not read`, {
-        hint: 'Let the engine that wrote it rewrite the table (compaction removes deletes).',
-        context: { path: file.path },
-      });
-    }
-    return { ...file, sequenceNumber, ranges: new Map<number, ColumnRange>() };
-  });
+  const files = readLiveFiles(await store.get(storeKey(store, manifest.path)), manifest);
+  for (const { content, format, path } of files) {
+    if (content !== 2 && format.toUpperCase() === 'PARQUET') continue;
+    const what = content === 2 ? 'equality deletes' : `format ${format}`;
+    throw new WatershedError('unsupported', `${path} has ${what}, which we do not read`, {
+      hint: 'Let the engine that wrote it rewrite the table (compaction removes deletes).',
+      context: { path },
+    });
+  }
   cache.manifests.set(manifest.path, files, files.length + 1);
   return files;
 }

@@ -1,3 +1,5 @@
+import type { ScannedFile } from './files.ts';
+import type { ByColumn } from './manifest.ts';
 import type { ManifestFile } from './manifest-list.ts';
 import { partitionType } from './manifest-schema.ts';
 import type { Field, PartitionSpec, Schema, SpecField, TableMetadata } from './metadata.ts';
@@ -28,20 +30,9 @@ export interface ColumnRange {
   readonly nulls: 'none' | 'all' | 'unknown';
 }
 
-/** What the pruning of a file looks at. */
-export interface PrunableFile {
-  readonly partition: Readonly<Record<string, Value | null>>;
-  readonly recordCount: number;
-  readonly nullCounts?: ReadonlyMap<number, number> | null;
-  readonly lowerBounds?: ReadonlyMap<number, Uint8Array> | null;
-  readonly upperBounds?: ReadonlyMap<number, Uint8Array> | null;
-  /** Bounds decoded so far, by column id. */
-  readonly ranges: Map<number, ColumnRange>;
-}
-
 /** Says of a file, or of a manifest as a whole, whether rows in it can match: false only when none can. */
 export interface Pruner {
-  file(file: PrunableFile): boolean;
+  file(file: ScannedFile): boolean;
   manifest(manifest: ManifestFile): boolean;
 }
 
@@ -51,9 +42,9 @@ export function createPruner(metadata: TableMetadata, schema: Schema, specId: nu
   return {
     file: compile(filter, schema, (field) => {
       const sources = partitionSources(spec, field);
-      return (file: PrunableFile, test) =>
+      return (file: ScannedFile, test) =>
         sources.every((source) => test(source.toRange(file.partition[source.key] ?? null))) &&
-        test(file.ranges.get(field.id) ?? fileRange(file, field));
+        test(fileRange(file, field));
     }),
     manifest: compile(filter, schema, (field) => {
       const summaries = summarySources(metadata, spec, field);
@@ -154,12 +145,12 @@ const allNull: ColumnRange = { nulls: 'all' };
 const microsPerDay = 86_400_000_000;
 
 /** The range of a column by the file's own bounds and counts; kept in `file.ranges`. */
-export function fileRange(file: PrunableFile, field: Field): ColumnRange {
+export function fileRange(file: ScannedFile, field: Field): ColumnRange {
   const { id, type } = field;
-  const known = file.ranges.get(id);
+  const known = file.ranges?.get(id);
   if (known !== undefined) return known;
   const nullCount = file.nullCounts?.get(id);
-  const decode = (bounds: ReadonlyMap<number, Uint8Array> | null | undefined): Value | undefined => {
+  const decode = (bounds: ByColumn<Uint8Array> | null | undefined): Value | undefined => {
     const bytes = bounds?.get(id);
     return bytes === undefined || typeof type !== 'string' ? undefined : decodeValue(type, bytes);
   };
@@ -170,7 +161,7 @@ export function fileRange(file: PrunableFile, field: Field): ColumnRange {
     upper: nan ? undefined : decode(file.upperBounds),
     nulls: nullCount === 0 ? 'none' : nullCount === file.recordCount ? 'all' : 'unknown',
   };
-  file.ranges.set(id, range);
+  (file.ranges ??= new Map()).set(id, range);
   return range;
 }
 
