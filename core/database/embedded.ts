@@ -2,7 +2,7 @@ import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Clock } from '../clock.ts';
 import { diskError } from '../disk.ts';
-import { WatershedError } from '../errors.ts';
+import { WatershedError, messageOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { keptSecret, writePrivate } from '../secrets.ts';
 import { type Account, requireReach, serverAccount } from './account.ts';
@@ -42,17 +42,15 @@ export async function openEmbedded(options: { dataDir: string; logger: Logger; c
   else await createCluster(folder, password, account);
   const leftovers = await clearLeftovers(folder, clock);
   if (leftovers !== 'nothing') logger.warn('database_recovered', { leftovers });
-  const start = async (wanted: number): Promise<RunningServer> => {
-    const server = await startOnFreePort({ folder, account, clock, logFile: join(dataDir, 'postgres.log') }, wanted);
-    if (server.port !== wanted) await writePrivate(join(dataDir, 'postgres.port'), `${server.port}\n`);
-    return server;
-  };
-  const supervised = await supervise(start, await rememberedPort(dataDir), logger);
+  const serverOptions = { folder, account, clock, logFile: join(dataDir, 'postgres.log') };
+  const server = await startOnFreePort(serverOptions, await rememberedPort(dataDir));
+  await writePrivate(join(dataDir, 'postgres.port'), `${server.port}\n`);
+  const stop = supervise(server, () => startOnFreePort(serverOptions, server.port, true), logger);
   const owner = stack.move();
   return {
-    url: urlOf(password, supervised.port),
+    url: urlOf(password, server.port),
     async [Symbol.asyncDispose]() {
-      await supervised.stop();
+      await stop();
       owner.dispose();
     },
   };
@@ -72,33 +70,26 @@ function urlOf(password: string, port: number): string {
   return `postgres://${serverUser}:${password}@127.0.0.1:${port}/postgres`;
 }
 
-async function supervise(
-  start: (port: number) => Promise<RunningServer>, firstPort: number, logger: Logger,
-): Promise<{ port: number; stop(): Promise<void> }> {
+/** Starts a server that dies anew, at the same address. Returns what stops it for good. */
+function supervise(first: RunningServer, start: () => Promise<RunningServer>, logger: Logger): () => Promise<void> {
   let stopping = false;
-  let server = await start(firstPort);
-  const { port } = server;
+  let server = first;
   const watch = async (): Promise<void> => {
     for (let restarts = 0; ; restarts++) {
       await server.ended;
       if (stopping) return;
       logger.error('database_died', { restarts });
       if (restarts === restartsMax) return;
-      server = await start(port);
-      // Clients know the first address only: on another port the server is of no use to them.
-      if (server.port === port) continue;
-      logger.error('database_port_lost', { port });
-      return;
+      server = await start();
+      if (stopping) return server.stop();
     }
   };
-  const watching = watch().catch((error: unknown) => logger.error('database_gone', { error: String(error) }));
-  return {
-    port,
-    async stop() {
-      stopping = true;
-      await server.stop();
-      await watching;
-    },
+  // Where it cannot be started, every statement says that the database is gone; why is in the server's log, and here.
+  const watching = watch().catch((error: unknown) => logger.error('database_gone', { error: messageOf(error) }));
+  return async () => {
+    stopping = true;
+    await server.stop();
+    await watching;
   };
 }
 

@@ -228,16 +228,19 @@ export async function hasCluster(folder: string): Promise<boolean> {
   }
 }
 
-/** Starts the server on `options.port`, or on another one where somebody took that in the meantime. */
-export async function startOnFreePort(options: Omit<ServerOptions, 'port'>, wanted: number): Promise<RunningServer> {
+/**
+ * Starts the server on port `wanted` (0: any), or, where somebody took that, on another one; with `insist`, on no other: clients
+ * know this one.
+ */
+export async function startOnFreePort(options: Omit<ServerOptions, 'port'>, wanted: number, insist = false): Promise<RunningServer> {
   for (let attempt = 1; ; attempt++) {
-    const port = await freePort(attempt === 1 ? wanted : 0);
     try {
+      const port = insist ? wanted : await freePort(attempt === 1 ? wanted : 0);
       return await startServer({ ...options, port });
     } catch (error) {
-      // A lost race for the port, or children of a killed server that still hold its memory: both pass.
-      if (attempt === 5 || !isWatershedError(error, 'unavailable')) throw error;
-      await options.clock.sleep(200 * attempt);
+      // A lost race for the port, or children of a killed server that still hold its memory or its port: all pass.
+      if (attempt === 6 || !isWatershedError(error, 'unavailable')) throw error;
+      await options.clock.sleep(100 * attempt);
     }
   }
 }

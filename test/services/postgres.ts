@@ -46,8 +46,7 @@ export async function startPostgres(): Promise<TestPostgres> {
     async restart() {
       await server.stop();
       await clearLeftovers(folder, clock);
-      server = await startOnFreePort(options, port);
-      if (server.port !== port) throw new Error(`port ${port} was taken while the server was down`);
+      server = await startOnFreePort(options, port, true);
     },
     async kill() {
       // Backends outlive the postmaster for a moment, and would still answer.
