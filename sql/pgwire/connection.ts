@@ -1,6 +1,8 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket, type SecureContext } from 'node:tls';
+import type { Principal } from '#core/auth/access.ts';
+import type { Slowdown } from '#core/auth/slowdown.ts';
 import type { Clock } from '#core/clock.ts';
 import { WatershedError } from '#core/errors.ts';
 import type { Logger } from '#core/logger.ts';
@@ -8,7 +10,7 @@ import type { Engine, Limits } from '../engine/engine.ts';
 import { backendKeyData, errorResponse, parameterStatus, readyForQuery } from './backend.ts';
 import { type DecoderLimits, FrontendDecoder, protocolViolation, type StartupPacket } from './codec.ts';
 import { Inbox } from './inbox.ts';
-import { logIn, type Login, type Slowdown, type Verifiers } from './login.ts';
+import { logIn, type Login, type Logins } from './login.ts';
 import { createQueries } from './queries.ts';
 import { Session, type SessionOptions } from './session.ts';
 import { createSettings } from './settings.ts';
@@ -20,7 +22,7 @@ import { errorFields } from './sqlstate.ts';
 export interface ConnectionContext {
   readonly engine: Engine;
   readonly shadow: Shadow | undefined;
-  readonly verifiers: Verifiers;
+  readonly logins: Logins;
   readonly slowdown: Slowdown;
   readonly secret: Uint8Array;
   readonly limits: Limits;
@@ -38,6 +40,8 @@ export interface ConnectionContext {
   readonly onSent: (bytes: number) => void;
 }
 
+// A connection may outlive its token by so much.
+const tokenCheckedMs = 10_000;
 // What psql and drivers compare against when no PostgreSQL answers catalogue questions.
 const versionWithoutShadow = '18.0';
 
@@ -114,32 +118,48 @@ export class Connection {
     try {
       await this.send(backendKeyData(pid, key));
       await this.send(readyForQuery('I'));
-      await this.answer(session);
+      await this.answer(session, login.principal);
     } finally {
       sessions.delete(pid);
     }
   }
 
-  private async answer(session: Session): Promise<void> {
+  private async answer(session: Session, principal: Principal): Promise<void> {
+    const { clock } = this.context;
+    let checkedAt = clock.monotonic();
     for (;;) {
       if (this.isStopping) return await this.sayGoodbye();
       const message = await this.inbox.read((decoder) => decoder.next());
       if (message === undefined || message.type === 'terminate') return;
       this.isBusy = true;
+      if (clock.monotonic() - checkedAt > tokenCheckedMs) {
+        await this.checkToken(principal);
+        checkedAt = clock.monotonic();
+      }
       await session.handle(message);
       this.isBusy = false;
     }
   }
 
+  private async checkToken({ name, credential }: Principal): Promise<void> {
+    const login = await this.context.logins.wireLogin(name);
+    if (login?.principal.credential === credential) return;
+    throw new WatershedError('unauthorized', `the token ${name} was revoked`, { context: { sqlstate: '57P01' } });
+  }
+
   private begin(login: Login): Session {
     const { engine, shadow, limits, spool, isLakeTable, onStatement } = this.context;
-    const settings = createSettings(login.parameters, login.user, shadow?.serverVersion ?? versionWithoutShadow);
+    const settings = createSettings(
+      login.parameters,
+      login.principal.name,
+      shadow?.serverVersion ?? versionWithoutShadow,
+    );
     for (const [name, value] of settings.announced()) void this.send(parameterStatus(name, value));
     const statementLimits = (): Limits => {
       const wished = settings.statementTimeoutMs();
       return { ...limits, timeoutMs: wished > 0 ? Math.min(wished, limits.timeoutMs) : limits.timeoutMs };
     };
-    const queries = createQueries({ engine, shadow, user: login.user, limits: statementLimits });
+    const queries = createQueries({ engine, shadow, user: login.principal.name, limits: statementLimits });
     return new Session({
       queries,
       settings,
@@ -177,10 +197,10 @@ export class Connection {
   }
 
   private async logIn(minor: number, parameters: ReadonlyMap<string, string>): Promise<Login | undefined> {
-    const { verifiers, slowdown, secret } = this.context;
+    const { logins, slowdown, secret } = this.context;
     const address = this.inbox.socket.remoteAddress ?? '';
     try {
-      return await logIn({ inbox: this.inbox, verifiers, slowdown, secret, address }, minor, parameters);
+      return await logIn({ inbox: this.inbox, logins, slowdown, secret, address }, minor, parameters);
     } catch (error) {
       this.context.onLoginFailed();
       throw error;
@@ -189,8 +209,10 @@ export class Connection {
 
   private async startTls(): Promise<void> {
     const { tls } = this.context;
-    if (tls === undefined || this.inbox.socket instanceof TLSSocket)
-      return void (await this.inbox.send(Buffer.from('N')));
+    if (tls === undefined || this.inbox.socket instanceof TLSSocket) {
+      await this.inbox.send(Buffer.from('N'));
+      return;
+    }
     // Bytes sent before the handshake would count as if they had come through it (CVE-2021-23214).
     if (this.decoder.bufferedBytes > 0) throw protocolViolation('received unencrypted data after SSL request');
     const plain = this.inbox.release();

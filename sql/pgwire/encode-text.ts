@@ -265,7 +265,7 @@ function arrayCell(column: Column): CellWriter {
 
 export function onlyChild(column: Column): Column {
   const [child] = column.children;
-  if (child === undefined) throw new TypeError(`${column.type} has no elements`);
+  if (child === undefined) throw new TypeError(`${column.type.toString()} has no elements`);
   return child;
 }
 

@@ -1,24 +1,29 @@
-import type { Clock } from '#core/clock.ts';
+import type { Principal } from '#core/auth/access.ts';
+import type { ScramVerifier } from '#core/auth/scram.ts';
+import type { Slowdown } from '#core/auth/slowdown.ts';
 import { WatershedError } from '#core/errors.ts';
 import { authenticationOk, negotiateProtocolVersion, saslContinue, saslFinal, saslMechanisms } from './backend.ts';
 import { ByteReader, decodeUtf8 } from './bytes.ts';
 import { protocolViolation } from './codec.ts';
 import type { Inbox } from './inbox.ts';
-import { fakeVerifier, scramExchange, scramMechanism, type ScramVerifier } from './scram.ts';
+import { fakeVerifier, scramExchange, scramMechanism } from './scram.ts';
 
-/** Who may enter: the verifier of a token by its name, or undefined where there is none (any more). */
-export type Verifiers = (user: string) => Promise<ScramVerifier | undefined>;
+/** Who may enter: `Tokens` of core/auth, of which this is the part that the wire needs. */
+export interface Logins {
+  /** How the password of a user is checked, and who it is then; undefined for an unknown or revoked one. */
+  wireLogin(user: string): Promise<{ principal: Principal; verifier: ScramVerifier } | undefined>;
+}
 
 /** What the opening of a connection settled. */
 export interface Login {
-  readonly user: string;
+  readonly principal: Principal;
   readonly minor: number;
   readonly parameters: ReadonlyMap<string, string>;
 }
 
 export interface LoginContext {
   readonly inbox: Inbox;
-  readonly verifiers: Verifiers;
+  readonly logins: Logins;
   readonly slowdown: Slowdown;
   /** For users who do not exist: the same for the life of the server. */
   readonly secret: Uint8Array;
@@ -42,36 +47,39 @@ export async function logIn(
   const agreed = minor > newestMinor ? newestMinor : minor === 1 ? 0 : minor;
   const unknown = [...given.keys()].filter((name) => name.startsWith('_pq_.'));
   if (agreed !== minor || unknown.length > 0) await context.inbox.send(negotiateProtocolVersion(agreed, unknown));
-  const isRight = await checkPassword(context, user);
-  if (isRight === undefined) return undefined;
-  if (!isRight) {
-    await context.slowdown.failed(user, context.address);
+  const principal = await checkPassword(context, user);
+  if (principal === undefined) return undefined;
+  if (principal === 'wrong') {
+    await context.slowdown.failed(context.address);
     throw refusal(
       '28P01',
       `password authentication failed for user "${user}"`,
       'the user is the name of a token, the password the token itself',
     );
   }
-  context.slowdown.succeeded(user, context.address);
+  context.slowdown.succeeded(context.address);
   checkDatabase(given, user);
-  return { user, minor: agreed, parameters: startupSettings(given) };
+  return { principal, minor: agreed, parameters: startupSettings(given) };
 }
 
-async function checkPassword({ inbox, verifiers, secret }: LoginContext, user: string): Promise<boolean | undefined> {
-  const verifier = await verifiers(user);
+async function checkPassword(
+  { inbox, logins, secret }: LoginContext,
+  user: string,
+): Promise<Principal | 'wrong' | undefined> {
+  const login = await logins.wireLogin(user);
   await inbox.send(saslMechanisms([scramMechanism]));
   const initial = await passwordMessage(inbox);
   if (initial === undefined) return undefined;
   const { mechanism, text } = parseInitial(initial);
   if (mechanism !== scramMechanism) throw protocolViolation('client selected an invalid SASL authentication mechanism');
-  const exchange = scramExchange(verifier ?? fakeVerifier(user, secret));
+  const exchange = scramExchange(login?.verifier ?? fakeVerifier(user, secret));
   await inbox.send(saslContinue(exchange.first(text)));
   const response = await passwordMessage(inbox);
   if (response === undefined) return undefined;
   const proof = exchange.final(decoded(response));
-  if (proof === undefined || verifier === undefined) return false;
+  if (proof === undefined || login === undefined) return 'wrong';
   await inbox.send(Buffer.concat([saslFinal(proof), authenticationOk()]));
-  return true;
+  return login.principal;
 }
 
 async function passwordMessage(inbox: Inbox): Promise<Buffer | undefined> {
@@ -127,42 +135,4 @@ function refusal(sqlstate: string, message: string, hint?: string): WatershedErr
     context: { sqlstate },
     ...(hint === undefined ? {} : { hint }),
   });
-}
-
-/** Makes guessing slow: each failure of a user or from an address doubles the wait before the next answer. */
-export interface Slowdown {
-  failed(user: string, address: string): Promise<void>;
-  succeeded(user: string, address: string): void;
-}
-
-const firstDelayMs = 250;
-const longestDelayMs = 8000;
-const forgottenAfterMs = 600_000;
-// Bounds what an attacker can make us remember; the oldest are forgotten first.
-const rememberedMax = 10_000;
-
-export function createSlowdown(clock: Clock): Slowdown {
-  const failures = new Map<string, { count: number; at: number }>();
-  const count = (key: string): number => {
-    const now = clock.monotonic();
-    const before = failures.get(key);
-    const next = before === undefined || now - before.at > forgottenAfterMs ? 1 : before.count + 1;
-    failures.delete(key);
-    failures.set(key, { count: next, at: now });
-    for (const oldest of failures.keys()) {
-      if (failures.size <= rememberedMax) break;
-      failures.delete(oldest);
-    }
-    return next;
-  };
-  const keys = (user: string, address: string): [string, string] => [`user ${user}`, `address ${address}`];
-  return {
-    async failed(user, address) {
-      const most = Math.max(...keys(user, address).map(count));
-      await clock.sleep(Math.min(longestDelayMs, firstDelayMs * 2 ** (most - 1)));
-    },
-    succeeded(user, address) {
-      for (const key of keys(user, address)) failures.delete(key);
-    },
-  };
 }

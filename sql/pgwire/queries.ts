@@ -1,14 +1,12 @@
 import { isWatershedError, messageOf, WatershedError } from '#core/errors.ts';
 import type { Encoding, Engine, Limits } from '../engine/engine.ts';
-import type { Field } from './backend.ts';
+import { describeOnEngine, fieldOf, shifted } from './describe.ts';
 import type { Format } from './encode-rows.ts';
-import { parameterCount } from './lexer.ts';
-import { type BoundValue, boundValue, castParameters, declaredType } from './parameters.ts';
+import { type BoundValue, boundValue, castParameters } from './parameters.ts';
 import { type Description, firstWord, type Query } from './planned.ts';
 import { checkForwarded } from './router.ts';
 import { fromArray, type RowSource } from './rows.ts';
 import type { Shadow } from './shadow.ts';
-import { oids, pgTypeOf } from './types.ts';
 
 /** The values of a Bind, still as they came. */
 export interface Binding {
@@ -43,7 +41,11 @@ export function createQueries(context: QueryContext): Queries {
     describe: (query, declared, signal) =>
       told(query, signal, () =>
         query.target === 'engine'
-          ? describeOnEngine(context, query, declared, signal)
+          ? describeOnEngine(context.engine, query.statement, declared, {
+              user: context.user,
+              limits: context.limits(),
+              signal,
+            })
           : describeOnShadow(context, query, declared, signal),
       ),
     run: (query, description, binding, formats, signal) =>
@@ -73,10 +75,7 @@ export function inClientTerms(
   if (signal.aborted) return cancelled(signal);
   if (!isWatershedError(error)) return error;
   const { position } = error.context;
-  const isWrite =
-    error.code === 'statement_refused' &&
-    error.context['sqlstate'] === undefined &&
-    writes.has(firstWord(query.statement));
+  const isWrite = error.code === 'statement_refused' && writes.has(firstWord(query.statement));
   if (typeof position !== 'number' && !isWrite) return error;
   const context = {
     ...error.context,
@@ -110,83 +109,6 @@ function cancelled(signal: AbortSignal): unknown {
   return isWatershedError(reason) ? reason : new WatershedError('cancelled', messageOf(reason), { cause: reason });
 }
 
-// Where a statement leaves a parameter's type open, these are tried for all that are open, first to last: text is what
-// PostgreSQL would take, then what its overloads would prefer.
-const guesses = ['VARCHAR', 'BIGINT', 'DOUBLE', 'VARCHAR[]', 'BIGINT[]', 'TIMESTAMP', 'BOOLEAN'];
-
-async function describeOnEngine(
-  { engine, user, limits }: QueryContext,
-  { statement }: Query,
-  declared: readonly number[],
-  signal: AbortSignal,
-): Promise<Description> {
-  const count = Math.max(parameterCount(statement.tokens), declared.length);
-  const known = Array.from({ length: count }, (_, index) => declaredType(declared[index]));
-  const ask = (types: readonly (string | undefined)[]): ReturnType<Engine['describe']> =>
-    engine.describe({
-      sql: castParameters(statement.sql, statement.tokens, types).sql,
-      params: [],
-      user,
-      encoding: 'pg.text',
-      limits: limits(),
-      signal,
-    });
-  const finish = (
-    types: readonly (string | undefined)[],
-    columns: readonly { name: string; type: string }[],
-  ): Description => ({
-    parameters: types.map((type, index) => {
-      const oid = declared[index];
-      const engineType = type ?? 'VARCHAR';
-      return {
-        oid: oid === undefined || oid === 0 || oid === oids.unknown ? pgTypeOf(engineType).oid : oid,
-        engineType,
-      };
-    }),
-    fields: columns.map(({ name, type }): Field => ({ name, type: pgTypeOf(type) })),
-  });
-  const first = await attempt(
-    () => ask(known),
-    known.some((type) => type === undefined),
-  );
-  const types = known.map((type, index) => type ?? settled(first?.parameters[index]));
-  if (
-    first !== undefined &&
-    types.every((type) => type !== undefined) &&
-    first.columns.every(({ type }) => settled(type) !== undefined)
-  ) {
-    return finish(types, first.columns);
-  }
-  let failure: unknown;
-  for (const guess of guesses) {
-    const guessed = types.map((type) => type ?? guess);
-    try {
-      return finish(guessed, (await ask(guessed)).columns);
-    } catch (error) {
-      if (!isWatershedError(error, 'statement_failed')) throw error;
-      failure ??= error;
-    }
-  }
-  throw failure;
-}
-
-async function attempt<T>(work: () => Promise<T>, mayFail: boolean): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (mayFail && (isWatershedError(error, 'statement_failed') || isWatershedError(error, 'unsupported')))
-      return undefined;
-    throw error;
-  }
-}
-
-// What engines call a type that is not settled yet.
-function settled(type: string | undefined): string | undefined {
-  return type === undefined || /^("NULL"|NULL|UNKNOWN|INVALID|ANY|SQLNULL|STRING_LITERAL|INTEGER_LITERAL)$/i.test(type)
-    ? undefined
-    : type;
-}
-
 async function runOnEngine(
   { engine, user, limits }: QueryContext,
   query: Query,
@@ -213,7 +135,7 @@ async function runOnEngine(
       signal,
     });
     return {
-      fields: result.columns.map(({ name, type }): Field => ({ name, type: pgTypeOf(type) })),
+      fields: result.columns.map(({ name, type }) => fieldOf(name, type)),
       formats,
       chunks: toldChunks(result.chunks, query, signal, originalPosition),
       async notice() {
@@ -224,15 +146,6 @@ async function runOnEngine(
   } catch (error) {
     throw shifted(error, originalPosition);
   }
-}
-
-function shifted(error: unknown, original: (position: number) => number): unknown {
-  if (!isWatershedError(error) || typeof error.context['position'] !== 'number') return error;
-  return new WatershedError(error.code, error.message, {
-    cause: error,
-    context: { ...error.context, position: original(error.context['position']) },
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-  });
 }
 
 async function* toldChunks(

@@ -1,13 +1,6 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { ScramVerifier } from '#core/auth/scram.ts';
 import { WatershedError } from '#core/errors.ts';
-
-/** What a server keeps of a password (RFC 5802): enough to check it, not enough to use it. */
-export interface ScramVerifier {
-  readonly salt: Uint8Array;
-  readonly iterations: number;
-  readonly storedKey: Uint8Array;
-  readonly serverKey: Uint8Array;
-}
 
 export const scramMechanism = 'SCRAM-SHA-256';
 

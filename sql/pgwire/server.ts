@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
+import type { Slowdown } from '#core/auth/slowdown.ts';
 import type { Clock } from '#core/clock.ts';
 import { messageOf, systemCode, WatershedError } from '#core/errors.ts';
 import type { Logger } from '#core/logger.ts';
@@ -9,7 +10,7 @@ import type { Metrics } from '#core/metrics.ts';
 import type { Service } from '#core/service.ts';
 import type { Engine, Limits } from '../engine/engine.ts';
 import { Connection, type ConnectionContext } from './connection.ts';
-import { createSlowdown, type Verifiers } from './login.ts';
+import type { Logins } from './login.ts';
 import type { Shadow } from './shadow.ts';
 
 export interface WireServerOptions {
@@ -17,7 +18,10 @@ export interface WireServerOptions {
   /** 0 takes a free one. */
   readonly port: number;
   readonly engine: Engine;
-  readonly verifiers: Verifiers;
+  /** `Tokens` of core/auth. */
+  readonly logins: Logins;
+  /** Shared with the other doors, so that guessing at one counts at all. */
+  readonly slowdown: Slowdown;
   /** Without it catalogue questions are refused. */
   readonly shadow: Shadow | undefined;
   /** Of one statement; a session may ask for less time with `statement_timeout`. */
@@ -77,7 +81,7 @@ export function createWireServer(options: WireServerOptions): WireServer {
 }
 
 async function contextOf(options: WireServerOptions): Promise<ConnectionContext> {
-  const { engine, shadow, verifiers, limits, clock, logger, metrics, spoolFolder, tls } = options;
+  const { engine, shadow, logins, slowdown, limits, clock, logger, metrics, spoolFolder, tls } = options;
   await mkdir(spoolFolder, { recursive: true, mode: 0o700 });
   const statements = metrics.counter('watershed_pgwire_statements_total', 'Statements over the Postgres wire', [
     'outcome',
@@ -87,13 +91,13 @@ async function contextOf(options: WireServerOptions): Promise<ConnectionContext>
   return {
     engine,
     shadow,
-    verifiers,
+    logins,
+    slowdown,
     limits,
     clock,
     logger,
     decoderLimits,
     loginTimeoutMs,
-    slowdown: createSlowdown(clock),
     secret: randomBytes(32),
     spool: {
       folder: spoolFolder,

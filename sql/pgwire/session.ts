@@ -144,7 +144,7 @@ export class Session {
 
   private async simple(sql: string): Promise<void> {
     const statements = splitStatements(sql).filter(({ tokens }) => tokens.length > 0);
-    if (statements.length === 0) this.push(emptyQuery());
+    if (statements.length === 0) this.put(emptyQuery());
     // As in PostgreSQL, a simple query closes the unnamed portal.
     await this.closePortal('');
     for (const statement of statements) {
@@ -154,7 +154,7 @@ export class Session {
         const outcome = await this.executor.start(planned, undescribed.description, undescribed.binding, [0], abort);
         try {
           if (outcome.rows !== undefined && outcome.copy === undefined && outcome.discard === undefined) {
-            this.push(rowDescription(outcome.rows.fields, outcome.rows.formats));
+            this.put(rowDescription(outcome.rows.fields, outcome.rows.formats));
           }
           await this.complete(outcome, 0);
         } finally {
@@ -214,7 +214,7 @@ export class Session {
   private async describe(target: 'statement' | 'portal', name: string): Promise<void> {
     if (target === 'statement') {
       const { parameters, fields } = await this.described(this.preparedNamed(name), new AbortController());
-      this.push(parameterDescription(parameters.map(({ oid }) => oid)));
+      this.put(parameterDescription(parameters.map(({ oid }) => oid)));
       return await this.pushFields(fields, [0]);
     }
     const portal = this.portals.get(name);
@@ -248,11 +248,16 @@ export class Session {
     if (portal.isDone) {
       // PostgreSQL: a portal that ran to its end gives no more rows, and a statement is not run twice.
       if (portal.outcome?.rows === undefined) throw stateError('55000', `portal "${name}" cannot be run`);
-      return void (await this.push(commandComplete(portal.outcome.tag(0))));
+      await this.push(commandComplete(portal.outcome.tag(0)));
+      return;
     }
     await this.whileRunning(portal.abort, async () => {
       const outcome = await this.started(portal);
-      if (outcome === undefined) return void (await this.push(emptyQuery()));
+      if (outcome === undefined) {
+        portal.isDone = true;
+        await this.push(emptyQuery());
+        return;
+      }
       portal.isDone = await this.complete(outcome, rowsMax);
       if (!portal.isDone) outcome.rows?.suspend();
     });
@@ -260,7 +265,7 @@ export class Session {
 
   /** Sends a started statement's answer: all of it, or `rowsMax` rows. Returns whether it is complete. */
   private async complete(outcome: Outcome, rowsMax: number): Promise<boolean> {
-    for (const message of outcome.messages ?? []) this.push(message);
+    for (const message of outcome.messages ?? []) this.put(message);
     const { rows, copy } = outcome;
     let count = 0;
     if (rows !== undefined && copy !== undefined) count = await this.sendCopy(outcome);
@@ -272,7 +277,7 @@ export class Session {
       }
     }
     const notice = await rows?.notice();
-    if (notice !== undefined) this.push(noticeResponse({ severity: 'WARNING', sqlstate: '01000', message: notice }));
+    if (notice !== undefined) this.put(noticeResponse({ severity: 'WARNING', sqlstate: '01000', message: notice }));
     const tag = outcome.tag(count);
     await this.push(tag === '' ? emptyQuery() : commandComplete(tag));
     return true;
@@ -281,11 +286,11 @@ export class Session {
   private async sendCopy({ rows, copy }: Outcome): Promise<number> {
     if (rows === undefined || copy === undefined) return 0;
     const writer = copyWriter(copy);
-    this.push(copyOutResponse(rows.fields.length, copy.format === 'binary' ? 1 : 0));
+    this.put(copyOutResponse(rows.fields.length, copy.format === 'binary' ? 1 : 0));
     await this.push(writer.begin(rows.fields));
     const count = await rows.take(0, (bytes) => this.push(writer.rows(bytes)));
-    this.push(writer.end());
-    this.push(copyDone());
+    this.put(writer.end());
+    this.put(copyDone());
     return count;
   }
 
@@ -304,7 +309,7 @@ export class Session {
   }
 
   private async closePortals(): Promise<void> {
-    for (const name of [...this.portals.keys()]) await this.closePortal(name);
+    for (const name of this.portals.keys()) await this.closePortal(name);
   }
 
   private dropStatement(name: string | undefined): boolean {
@@ -341,7 +346,7 @@ export class Session {
   }
 
   private async ready(): Promise<void> {
-    this.push(readyForQuery(this.executor.transaction.status));
+    this.put(readyForQuery(this.executor.transaction.status));
     await this.flush();
   }
 
@@ -349,12 +354,17 @@ export class Session {
     return this.push(fields === undefined ? noData() : rowDescription(fields, formats));
   }
 
-  /** Keeps small messages back to send them together. Awaiting it is what holds the engine to the client's pace. */
-  private push(bytes: Uint8Array): Promise<void> | void {
+  /** Keeps small messages back to send them together. */
+  private put(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.outbox.push(bytes);
     this.outboxLength += bytes.length;
-    return this.outboxLength < outboxBytes ? undefined : this.flush();
+  }
+
+  /** The same, and sends when enough is there. Awaiting it is what holds the engine to the client's pace. */
+  private async push(bytes: Uint8Array): Promise<void> {
+    this.put(bytes);
+    if (this.outboxLength >= outboxBytes) await this.flush();
   }
 
   private async flush(): Promise<void> {

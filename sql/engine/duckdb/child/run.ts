@@ -1,11 +1,11 @@
-import type { DuckDBConnection, DuckDBPreparedStatement, DuckDBResult, DuckDBType } from '@duckdb/node-api';
+import { type DuckDBConnection, type DuckDBPreparedStatement, type DuckDBResult, type DuckDBType, DuckDBTypeId } from '@duckdb/node-api';
 import { WatershedError } from '#core/errors.ts';
 import { chunkOf, type EncodedColumn } from '../../../encode/column.ts';
 import type { RowEncoder } from '../../../encode/encoder.ts';
 import { encoderFor } from '../../../encode/registry.ts';
 import { Sink } from '../../../encode/sink.ts';
 import type { Encoding, Limits, Param, ResultColumn, ResultSummary } from '../../engine.ts';
-import { bindParams } from './constants.ts';
+import { bindParams, parameterName } from './constants.ts';
 
 /** Where a statement's output goes. `rows` resolves when more may be sent. */
 export interface Output {
@@ -16,18 +16,33 @@ export interface Output {
 /** Bytes gathered before they are sent: the first rows go at once, the rest in pieces worth a system call. */
 const sendBytes = 128 * 1024;
 
-/** Binds a statement and says what it would give, without running it. */
+/** Binds a statement and says what it would give. */
 export async function describeStatement(connection: DuckDBConnection, sql: string, output: Output): Promise<void> {
   const statement = await connection.prepare(sql);
   try {
-    const columns: ResultColumn[] = [];
-    for (let index = 0; index < statement.columnCount; index++) {
-      columns.push({ name: statement.columnName(index), type: typeName(statement.columnType(index)) });
-    }
-    output.columns(columns, parameterTypes(statement));
+    const parameters = parameterTypes(statement); // before any value is bound: that would decide them
+    output.columns(preparedColumns(statement) ?? await triedColumns(statement), parameters);
   } finally {
     statement.destroySync();
   }
+}
+
+/** Undefined where the types depend on parameters of which DuckDB cannot tell the type. */
+function preparedColumns(statement: DuckDBPreparedStatement): ResultColumn[] | undefined {
+  const columns: ResultColumn[] = [];
+  for (let index = 0; index < statement.columnCount; index++) {
+    // The type of an undecided column cannot be asked for: the bindings throw.
+    if (statement.columnTypeId(index) === DuckDBTypeId.INVALID) return undefined;
+    columns.push({ name: statement.columnName(index), type: settledType(() => statement.columnType(index)) });
+  }
+  return columns.length === 0 ? undefined : columns;
+}
+
+/** Starts the statement with null for every parameter: then all types are known. Nothing is fetched; the rollback ends it. */
+async function triedColumns(statement: DuckDBPreparedStatement): Promise<ResultColumn[]> {
+  for (let index = 1; index <= statement.parameterCount; index++) statement.bindNull(index);
+  const result = await statement.stream();
+  return result.columnTypes().map((type, index) => ({ name: result.columnName(index), type: typeName(type) }));
 }
 
 /** Runs a statement to its end or its limits. */
@@ -85,19 +100,19 @@ async function pump(
   return { rows, bytes, truncated };
 }
 
-/** Types of the parameters by number; `UNKNOWN` where the statement leaves it open. */
+/** Types of the parameters by number; `UNKNOWN` where the statement leaves it open, and so for columns that hang on it. */
 function parameterTypes(statement: DuckDBPreparedStatement): string[] {
   const types: string[] = [];
   for (let index = 1; index <= statement.parameterCount; index++) {
-    const number = Number(statement.parameterName(index));
-    types[Number.isInteger(number) ? number - 1 : index - 1] = parameterType(statement, index);
+    const number = Number(parameterName(statement, index));
+    types[Number.isInteger(number) ? number - 1 : index - 1] = settledType(() => statement.parameterType(index));
   }
   return Array.from(types, (type) => type ?? 'UNKNOWN');
 }
 
-function parameterType(statement: DuckDBPreparedStatement, index: number): string {
+function settledType(read: () => DuckDBType): string {
   try {
-    return typeName(statement.parameterType(index));
+    return typeName(read());
   } catch {
     return 'UNKNOWN'; // the bindings throw where DuckDB has not decided on a type
   }
