@@ -9,7 +9,8 @@ import type { TableRef } from '#warehouse/catalog/catalog.ts';
 import { stageSnapshot } from '#warehouse/table/append.ts';
 import type { AddedFile } from '#warehouse/table/datafile.ts';
 import { ensureTable } from '#warehouse/table/ensure.ts';
-import { createTableCache, loadManifestList, loadMetadata, manifestPath } from '#warehouse/table/files.ts';
+import { createTableCache, loadManifestList, loadMetadata } from '#warehouse/table/files.ts';
+import { manifestPath } from '#warehouse/table/names.ts';
 import { status, writeManifest } from '#warehouse/table/manifest.ts';
 import type { DataFile } from '#warehouse/table/manifest.ts';
 import { currentSnapshot, specById } from '#warehouse/table/metadata.ts';
@@ -125,10 +126,12 @@ export function filedNote(name: string, of: Parameters<typeof noteFile>[1] & { e
 }
 
 /** Adds a manifest of delete files, as another engine would. */
-export async function addDeletes(lake: TestLake, specId: number, files: readonly Partial<DataFile>[]): Promise<void> {
+export async function addDeletes(
+  lake: CommitContext, specId: number, files: readonly Partial<DataFile>[], ref: TableRef = notesRef,
+): Promise<void> {
   const snapshotId = BigInt(files.length + Math.floor(lake.random() * 1e9));
   await commitChanges(lake, [{
-    ref: notesRef,
+    ref,
     async stage(base) {
       const carried = await loadManifestList(lake.store, createTableCache(), currentSnapshot(base));
       const manifest = writeManifest({

@@ -44,7 +44,7 @@ export function createPlanner(deps: { catalog: Catalog; store: Store; cache: Tab
       const planned = [...want.store].map(async ([name, wanted]): Promise<SentTable & Required<Pick<SentTable, 'content'>>> => {
         const location = locationOf.get(wanted.table);
         const filter = merged(wanted.filters);
-        const key = JSON.stringify([location ?? 'none', choiceKey(wanted.at), wanted.rows, filter ?? null]);
+        const key = JSON.stringify([location ?? `no ${wanted.table}`, choiceKey(wanted.at), wanted.rows, filter ?? null]);
         let content = plans.get(key);
         if (content === undefined) {
           content = await contentOf(store, cache, await metadataAt(location), wanted, filter);

@@ -68,7 +68,7 @@ async function tryEvaluate(connection: DuckDBConnection, expression: JsonObject,
 
 async function evaluate(connection: DuckDBConnection, expression: JsonObject, params: readonly Param[]): Promise<DuckDBValue> {
   const template = await templateOf(connection);
-  const tree = JSON.stringify(withExpression(template, expression));
+  const tree = JSON.stringify(withExpression(template, expression, params.length));
   const text = await connection.runAndReadAll('SELECT json_deserialize_sql($1::JSON)', [tree]);
   const statement = await connection.prepare(String(text.getRows()[0]?.[0]));
   try {
@@ -95,17 +95,20 @@ async function templateOf(connection: DuckDBConnection): Promise<Json> {
   return template;
 }
 
-function withExpression(tree: Json, expression: JsonObject): Json {
+// DuckDB cannot bind $2 in a statement that has no $1: all parameters are put behind the expression.
+function withExpression(tree: Json, expression: JsonObject, paramCount: number): Json {
   const statement = isObject(tree) ? listOf(tree, 'statements')[0] : undefined;
   const node = isObject(statement) ? statement['node'] : undefined;
   if (!isObject(tree) || !isObject(statement) || !isObject(node)) throw new WatershedError('internal', 'SELECT 1 has no parse tree');
-  return { ...tree, statements: [{ ...statement, node: { ...node, select_list: [{ ...expression, alias: '' }] } }] };
+  const params = Array.from({ length: paramCount }, (_, index) =>
+    ({ class: 'PARAMETER', type: 'VALUE_PARAMETER', alias: '', query_location: 0, identifier: String(index + 1) }));
+  return { ...tree, statements: [{ ...statement, node: { ...node, select_list: [{ ...expression, alias: '' }, ...params] } }] };
 }
 
 /** Binds parameters by their number; a statement that wants one that was not given is the user's mistake. */
 export function bindParams(statement: DuckDBPreparedStatement, params: readonly Param[]): void {
   for (let index = 1; index <= statement.parameterCount; index++) {
-    const name = statement.parameterName(index);
+    const name = parameterName(statement, index);
     const number = Number(name);
     const value = params[number - 1];
     if (!Number.isInteger(number) || value === undefined) {
@@ -114,6 +117,15 @@ export function bindParams(statement: DuckDBPreparedStatement, params: readonly 
       });
     }
     bindParam(statement, index, value);
+  }
+}
+
+/** The name of a parameter, which is its number for those that are numbered. */
+export function parameterName(statement: DuckDBPreparedStatement, index: number): string {
+  try {
+    return statement.parameterName(index);
+  } catch (cause) {
+    throw new WatershedError('statement_failed', 'parameters are numbered from $1 on, without gaps', { cause, context: { sqlstate: '42P02' } });
   }
 }
 
