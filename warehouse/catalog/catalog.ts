@@ -1,10 +1,12 @@
 /**
- * Where the current metadata of each table is, and the ledger of what was landed. The Postgres adapter keeps the layout of
- * Iceberg's JDBC catalog, schema version V1, so that other engines read the same tables.
+ * Where the current metadata of each table is, and the ledger of what was landed. The Postgres adapter keeps the layout
+ * of Iceberg's JDBC catalog, schema version V1, so that other engines read the same tables.
  *
- * - `commit` is one transaction: all swaps, the ledger rows and the lease's epoch are checked and written, or nothing is.
+ * - `commit` is one transaction: all swaps, the ledger rows and the lease's epoch are checked and written, or nothing
+ *   is.
  * - **Errors**: `conflict` (a pointer is not what was expected: read anew), `fenced` (the lease is not ours),
- *   `corrupt` (the ledger would get a gap or an overlap), `commit_unknown` (the connection broke before the answer came).
+ *   `corrupt` (the ledger would get a gap or an overlap), `commit_unknown` (the connection broke before the answer
+ *   came).
  */
 export interface Catalog {
   /** The metadata location of a table, exactly as stored; undefined where there is no such table. */

@@ -15,8 +15,8 @@ export function chainError(row: LedgerRow, cause?: unknown): WatershedError {
   const { landing, logIdentity, topic, partition, from, to } = row;
   return new WatershedError(
     'corrupt',
-    `the ledger of landing ${landing} does not end at ${from} in partition ${partition} of ${topic}: with the records to ` +
-      `${to} it would get a gap or an overlap`,
+    `the ledger of landing ${landing} does not end at ${from} in partition ${partition} of ${topic}: ` +
+      `with the records to ${to} it would get a gap or an overlap`,
     {
       cause,
       hint: 'Stop the writer: the offsets in the table and the ledger disagree.',

@@ -2,7 +2,10 @@ import { WatershedError } from '#core/errors.ts';
 import type { Catalog, CommitRequest, LedgerRow, TableRef } from './catalog.ts';
 import { chainError, conflictError } from './errors.ts';
 
-/** A catalog that lives as long as the process: for tests. The epoch of a lease is set by whoever plays the other process. */
+/**
+ * A catalog that lives as long as the process: for tests. The epoch of a lease is set by whoever plays the other
+ * process.
+ */
 export interface MemoryCatalog extends Catalog {
   setEpoch(lease: string, epoch: bigint): void;
   readonly ledger: readonly LedgerRow[];

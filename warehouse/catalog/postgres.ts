@@ -4,9 +4,9 @@ import type { Catalog, CommitRequest, LedgerRow, TableRef } from './catalog.ts';
 import { chainError, conflictError } from './errors.ts';
 
 /**
- * The catalog in Postgres: Iceberg's JDBC layout V1 (iceberg core/jdbc/JdbcUtil.java) in `public`, so that Trino, Spark and
- * PyIceberg read and write the same tables; ledger and lease beside it in `watershed`. `catalogName` is the `catalog_name`
- * of the rows.
+ * The catalog in Postgres: Iceberg's JDBC layout V1 (iceberg core/jdbc/JdbcUtil.java) in `public`, so that Trino, Spark
+ * and PyIceberg read and write the same tables; ledger and lease beside it in `watershed`. `catalogName` is the
+ * `catalog_name` of the rows.
  */
 export function openPostgresCatalog(database: Database, options: { readonly catalogName: string }): Catalog {
   const { catalogName } = options;
@@ -98,15 +98,18 @@ async function commit(sql: Sql, catalogName: string, request: CommitRequest): Pr
   for (const row of ledger) await addToLedger(sql, row);
 }
 
-/** The constraints of the ledger keep the chain; here only the beginning of one is made, and their refusals get a name. */
+/**
+ * The constraints of the ledger keep the chain; here only the beginning of one is made, and their refusals get a name.
+ */
 async function addToLedger(sql: Sql, row: LedgerRow): Promise<void> {
   const partition = [row.landing, row.logIdentity, row.topic, row.partition];
   try {
     await sql.execute(
-      `with beginning as (
+      `with beginning as materialized (
          insert into watershed.ledger (landing, log_identity, topic, partition, from_offset, to_offset)
          values ($1, $2, $3, $4, null, $5) on conflict do nothing)
-       insert into watershed.ledger (landing, log_identity, topic, partition, from_offset, to_offset, kept, duplicate, dead)
+       insert into watershed.ledger
+         (landing, log_identity, topic, partition, from_offset, to_offset, kept, duplicate, dead)
        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
       [...partition, row.from, row.to, row.kept, row.duplicate, row.dead],
     );

@@ -1,7 +1,8 @@
 import { WatershedError } from '#core/errors.ts';
 import { evolveSchema } from './create.ts';
 import type { AddedFile } from './datafile.ts';
-import { createTableCache, loadManifestList, manifestPath, newSnapshotId, uuidFrom } from './files.ts';
+import { createTableCache, loadManifestList } from './files.ts';
+import { manifestPath, newSnapshotId, uuidFrom } from './names.ts';
 import type { TableCache } from './files.ts';
 import { status, writeManifest } from './manifest.ts';
 import type { NewEntry, WrittenManifest } from './manifest.ts';
@@ -33,7 +34,10 @@ export interface TableAppend {
   readonly properties?: Readonly<Record<string, string>>;
   /** For the snapshot's summary only. */
   readonly summary?: Readonly<Record<string, string>>;
-  /** The properties this append started from, undefined for one that must not be there; if another, the append is `fenced`. */
+  /**
+   * The properties this append started from, undefined for one that must not be there; if another, the append is
+   * `fenced`.
+   */
   readonly expectProperties?: Readonly<Record<string, string | undefined>>;
 }
 
@@ -49,7 +53,11 @@ export async function commitAppend(request: AppendRequest): Promise<readonly Com
   return commitChanges({ ...context, cache }, changes, { ledger, ...(epoch ? { epoch } : {}) });
 }
 
-function appendChange(context: CommitContext & { cache: TableCache }, table: TableAppend, mergeAt: number): TableChange {
+function appendChange(
+  context: CommitContext & { cache: TableCache },
+  table: TableAppend,
+  mergeAt: number,
+): TableChange {
   const { store, cache, clock, random } = context;
   const snapshotId = newSnapshotId(random);
   const uuid = uuidFrom(random);
@@ -107,8 +115,10 @@ export function prepare(
   uuid: string,
 ): Prepared {
   for (const { path, specId, partition } of files) {
-    const missing = specById(metadata, specId ?? hotSpecId).fields.find((field) => !(String(field['field-id']) in partition));
-    if (missing !== undefined) throw new WatershedError('internal', `${path} comes without its partition value ${missing.name}`);
+    const { fields } = specById(metadata, specId ?? hotSpecId);
+    const missing = fields.find((field) => !(String(field['field-id']) in partition));
+    if (missing === undefined) continue;
+    throw new WatershedError('internal', `${path} comes without its partition value ${missing.name}`);
   }
   const bySpec = Map.groupBy(files, ({ specId }) => specId ?? hotSpecId);
   const manifests = [...bySpec].map(([specId, some]) => writeManifest({
@@ -140,7 +150,8 @@ export function stageSnapshot(
   const sequenceNumber = base['last-sequence-number'] + 1;
   const manifests = assignSequence(change.manifests, sequenceNumber);
   const parent = currentSnapshot(base)?.['snapshot-id'];
-  const bytes = writeManifestList({ snapshotId: change.snapshotId, parentSnapshotId: parent, sequenceNumber, manifests });
+  const { snapshotId } = change;
+  const bytes = writeManifestList({ snapshotId, parentSnapshotId: parent, sequenceNumber, manifests });
   return {
     metadata: addSnapshot(base, { ...rest, manifests, manifestList: listPath }),
     objects: [
@@ -164,5 +175,7 @@ export function countFiles(files: readonly { readonly recordCount: number; reado
 }
 
 export function countPartitions(files: readonly Pick<AddedFile, 'partition'>[]): number {
-  return new Set(files.map(({ partition }) => JSON.stringify(Object.entries(partition).map(([id, value]) => [id, String(value)])))).size;
+  const key = ({ partition }: Pick<AddedFile, 'partition'>): string =>
+    JSON.stringify(Object.entries(partition).map(([id, value]) => [id, String(value)]));
+  return new Set(files.map(key)).size;
 }

@@ -24,7 +24,10 @@ const codecs: Readonly<Record<string, (bytes: Uint8Array) => Uint8Array>> = {
   zstandard: (bytes) => zstdDecompressSync(bytes),
 };
 
-/** Reads a whole file, maps as LazyMaps if `lazy`. **Errors**: `corrupt` (not Avro, cut off), `unsupported` (another codec or schema). */
+/**
+ * Reads a whole file, maps as LazyMaps if `lazy`. **Errors**: `corrupt` (not Avro, cut off), `unsupported` (another
+ * codec or schema).
+ */
 export function readAvro(bytes: Uint8Array, pick: Pick, path: string, lazy = false): AvroFile {
   try {
     return read(bytes, pick, lazy);
@@ -59,8 +62,8 @@ function read(bytes: Uint8Array, pick: Pick, lazy: boolean): AvroFile {
 }
 
 /**
- * Writes a file with codec deflate, which every reader knows. The same input gives the same bytes: the sync marker is a hash
- * of the content.
+ * Writes a file with codec deflate, which every reader knows. The same input gives the same bytes: the sync marker is a
+ * hash of the content.
  */
 export function writeAvro(
   schema: AvroSchema,

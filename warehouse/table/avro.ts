@@ -1,8 +1,9 @@
 import { WatershedError } from '#core/errors.ts';
 
 /**
- * Avro's binary encoding for the schemas of Iceberg's manifests. Fields are told by `field-id`, never by name, because names
- * differ between writers (`added_files_count`, `added_data_files_count`); the reader keeps only the fields that `pick` names.
+ * Avro's binary encoding for the schemas of Iceberg's manifests. Fields are told by `field-id`, never by name, because
+ * names differ between writers (`added_files_count`, `added_data_files_count`); the reader keeps only the fields that
+ * `pick` names.
  */
 export type AvroSchema = string | readonly AvroSchema[] | AvroComplex;
 
@@ -166,8 +167,8 @@ const primitives: Readonly<Record<string, AvroReader>> = {
 };
 
 /**
- * Compiles a reader for a schema. Records become objects, arrays arrays, Iceberg's maps with integer keys become Maps, or
- * LazyMaps if `lazy`: those keep the decoder they came from, which then must not be used for anything else.
+ * Compiles a reader for a schema. Records become objects, arrays arrays, Iceberg's maps with integer keys become Maps,
+ * or LazyMaps if `lazy`: those keep the decoder they came from, which then must not be used for anything else.
  */
 export function avroReader(schema: AvroSchema, pick: Pick, lazy = false): AvroReader {
   return compile(schema, { pick, lazy, named: new Map() });
@@ -224,8 +225,8 @@ function complexReader(schema: AvroComplex, how: Compiling): AvroReader {
 function unionReader(branches: readonly AvroReader[]): AvroReader {
   const branch = (from: AvroDecoder): AvroReader => {
     const reader = branches[Number(from.long())];
-    if (reader === undefined) throw new WatershedError('corrupt', 'an Avro file chooses a union branch that is not there');
-    return reader;
+    if (reader !== undefined) return reader;
+    throw new WatershedError('corrupt', 'an Avro file chooses a union branch that is not there');
   };
   return { read: (from) => branch(from).read(from), skip: (from) => branch(from).skip(from) };
 }

@@ -7,8 +7,9 @@ import type { Field, IcebergType, PartitionSpec, Schema, SortOrder, TableMetadat
 const firstPartitionId = 1000;
 
 /**
- * `commit.retry.*`: with Java's defaults (4 tries from 100 ms) an optimize beside our commits starves; with these it came
- * through at a commit every 0.15 s (measured with Trino 476). Old metadata files go with the commit that forgets them.
+ * `commit.retry.*`: with Java's defaults (4 tries from 100 ms) an optimize beside our commits starves; with these it
+ * came through at a commit every 0.15 s (measured with Trino 476). Old metadata files go with the commit that forgets
+ * them.
  */
 const tableProperties: Readonly<Record<string, string>> = {
   'commit.retry.num-retries': '20',
@@ -21,8 +22,9 @@ const tableProperties: Readonly<Record<string, string>> = {
 };
 
 /**
- * The first metadata of a table, without a snapshot. Spec 0 has no fields (hot files); spec 1 is the default where the table
- * has partition fields. `location` is a full Iceberg path without trailing slash; `nowMs` milliseconds since 1970.
+ * The first metadata of a table, without a snapshot. Spec 0 has no fields (hot files); spec 1 is the default where the
+ * table has partition fields. `location` is a full Iceberg path without trailing slash; `nowMs` milliseconds since
+ * 1970.
  */
 export function createMetadata(spec: TableSpec, location: string, uuid: string, nowMs: number): TableMetadata {
   const partition = partitionSpec(spec);
@@ -51,8 +53,8 @@ export function createMetadata(spec: TableSpec, location: string, uuid: string, 
 }
 
 /**
- * The metadata with the columns that the code knows and the table does not: a new schema, or the same object when there is
- * nothing to add. A column whose id the table uses for something else is refused with `unsupported`.
+ * The metadata with the columns that the code knows and the table does not: a new schema, or the same object when there
+ * is nothing to add. A column whose id the table uses for something else is refused with `unsupported`.
  */
 export function evolveSchema(metadata: TableMetadata, spec: TableSpec): TableMetadata {
   const schema = currentSchema(metadata);

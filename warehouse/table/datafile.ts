@@ -4,12 +4,17 @@ import type { DataFile } from './manifest.ts';
 import { encodeValue, parseInstant, truncateLower, truncateUpper } from './values.ts';
 import type { Value } from './values.ts';
 
-/** A file to add. Without `specId` it goes under the unpartitioned spec (hot), whatever number that has in the table. */
+/**
+ * A file to add. Without `specId` it goes under the unpartitioned spec (hot), whatever number that has in the table.
+ */
 export interface AddedFile extends DataFile {
   readonly specId?: number;
 }
 
-/** What DuckDB's `COPY … (RETURN_STATS)` says of a file it wrote, as `getRowObjectsJS()` and `getRowObjectsJson()` give it. */
+/**
+ * What DuckDB's `COPY … (RETURN_STATS)` says of a file it wrote, as `getRowObjectsJS()` and `getRowObjectsJson()` give
+ * it.
+ */
 interface CopyStats {
   readonly count: bigint | number | string;
   readonly file_size_bytes: bigint | number | string;
@@ -31,8 +36,8 @@ export interface PartitionValues {
 const boundWidth = { text: 16, id: 64 } as const;
 
 /**
- * The manifest entry of a Parquet file of `spec`'s columns, from the statistics of the copy that wrote it (with the session's
- * time zone at UTC). `path` is the full Iceberg path. `splitOffsets` are those of the row groups, if known.
+ * The manifest entry of a Parquet file of `spec`'s columns, from the statistics of the copy that wrote it (with the
+ * session's time zone at UTC). `path` is the full Iceberg path. `splitOffsets` are those of the row groups, if known.
  */
 export function dataFileFromStats(
   spec: TableSpec,
@@ -83,7 +88,8 @@ export function dataFileFromStats(
 }
 
 function parseCopyStats(row: object): CopyStats {
-  if ('count' in row && 'file_size_bytes' in row && 'column_statistics' in row && Array.isArray(row.column_statistics)) {
+  const complete = 'count' in row && 'file_size_bytes' in row && 'column_statistics' in row;
+  if (complete && Array.isArray(row.column_statistics)) {
     return row as CopyStats; // the border to DuckDB, whose rows have no types
   }
   throw new WatershedError('internal', `COPY returned no statistics but ${Object.keys(row).join(', ')}`);
@@ -93,15 +99,15 @@ function leaf(spec: TableSpec, key: string): { column: Column; leafId: number } 
   const [name = '', ...inner] = key.replace(/^"|"$/g, '').split('"."').map((part) => part.replaceAll('""', '"'));
   const column = spec.columns.find((candidate) => candidate.name === name);
   if (column === undefined || (typeof column.type === 'string') !== (inner.length === 0)) {
-    throw new WatershedError('internal', `a file written for table ${spec.name} has column ${key}, which the table has not`);
+    throw new WatershedError('internal', `a file for table ${spec.name} has column ${key}, which the table has not`);
   }
   return { column, leafId: typeof column.type === 'string' ? column.id : column.type.elementId };
 }
 
 function count(value: bigint | number | string): number {
   const number = Number(value);
-  if (!Number.isSafeInteger(number) || number < 0) throw new WatershedError('internal', `COPY counted ${String(value)}`);
-  return number;
+  if (Number.isSafeInteger(number) && number >= 0) return number;
+  throw new WatershedError('internal', `COPY counted ${String(value)}`);
 }
 
 interface Bounds {

@@ -2,15 +2,17 @@ import type { TableSpec } from '#core/contract/tables.ts';
 import { isWatershedError } from '#core/errors.ts';
 import type { TableRef } from '../catalog/catalog.ts';
 import { createMetadata, evolveSchema } from './create.ts';
-import { nextMetadataPath, storeKey, uuidFrom } from './files.ts';
+import { storeKey } from './files.ts';
+import { nextMetadataPath, uuidFrom } from './names.ts';
 import { serialiseMetadata } from './metadata.ts';
 import type { TableMetadata } from './metadata.ts';
 import { commitChanges } from './transaction.ts';
 import type { CommitContext } from './transaction.ts';
 
 /**
- * Makes the table where it is not there (in the store under `<namespace>/<name>`), and gives one that is there the columns
- * it lacks. Safe to call from several processes at once. **Errors**: as `commitChanges`; `unsupported` for clashing columns.
+ * Makes the table where it is not there (in the store under `<namespace>/<name>`), and gives one that is there the
+ * columns it lacks. Safe to call from several processes at once. **Errors**: as `commitChanges`; `unsupported` for
+ * clashing columns.
  */
 export async function ensureTable(context: CommitContext, ref: TableRef, spec: TableSpec): Promise<void> {
   const { catalog, store, clock, random } = context;

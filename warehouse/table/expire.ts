@@ -18,8 +18,8 @@ export interface Retention {
 }
 
 /**
- * The metadata without its old snapshots; the same object when none expires. What a ref names stays, and so do all ancestors
- * of branches other than main, which somebody else keeps.
+ * The metadata without its old snapshots; the same object when none expires. What a ref names stays, and so do all
+ * ancestors of branches other than main, which somebody else keeps.
  */
 export function expireSnapshots(metadata: TableMetadata, retention: Retention): TableMetadata {
   const kept = keptSnapshots(metadata, retention);
@@ -70,8 +70,8 @@ export interface Expired {
 }
 
 /**
- * Expires snapshots of a table. The files are the caller's to delete, now that the commit has forgotten them; one that dies
- * before leaves them to the orphan sweep. **Errors**: as `commitChanges`.
+ * Expires snapshots of a table. The files are the caller's to delete, now that the commit has forgotten them; one that
+ * dies before leaves them to the orphan sweep. **Errors**: as `commitChanges`.
  */
 export async function commitExpire(context: CommitContext, ref: TableRef, retention: Retention): Promise<Expired> {
   const cache = context.cache ?? createTableCache();
@@ -104,8 +104,10 @@ export async function onlyReachedBefore(
   if (expired.length === 0) return [];
   const files = new Set(expired.map((snapshot) => snapshot['manifest-list']));
   for (const snapshot of after.snapshots) files.delete(snapshot['manifest-list']);
-  const statistics = (metadata: TableMetadata): string[] =>
-    [...(metadata.statistics ?? []), ...(metadata['partition-statistics'] ?? [])].map((file) => file['statistics-path']);
+  const statistics = (metadata: TableMetadata): string[] => {
+    const all = [...(metadata.statistics ?? []), ...(metadata['partition-statistics'] ?? [])];
+    return all.map((file) => file['statistics-path']);
+  };
   for (const path of new Set(statistics(before)).difference(new Set(statistics(after)))) files.add(path);
 
   // The current snapshot first: it holds nearly all that is still needed.
@@ -115,7 +117,8 @@ export async function onlyReachedBefore(
   const candidates = new Map<string, string>();
   await inTurns([...gone.values()], async (manifest) => {
     files.add(manifest.path);
-    for (const { file } of await orNothing(loadManifest(store, manifest))) candidates.set(canonicalPath(file.path), file.path);
+    const entries = await orNothing(loadManifest(store, manifest));
+    for (const { file } of entries) candidates.set(canonicalPath(file.path), file.path);
   });
   await inTurns([...keptManifests.values()], async (manifest) => {
     if (candidates.size === 0) return;

@@ -1,5 +1,4 @@
 import { WatershedError } from '#core/errors.ts';
-import type { Random } from '#core/clock.ts';
 import { keyOf } from '#core/store/store.ts';
 import type { Store } from '#core/store/store.ts';
 import { createLru } from './lru.ts';
@@ -12,7 +11,7 @@ import { parseMetadata } from './metadata.ts';
 import type { Snapshot, TableMetadata } from './metadata.ts';
 import type { ColumnRange } from './filter.ts';
 
-/** Reading and naming the files of a table. All of them are immutable, so what was read once is kept by path. */
+/** Reading the files of a table. All of them are immutable, so what was read once is kept by path. */
 
 export interface TableCache {
   readonly metadata: Lru<TableMetadata>;
@@ -80,8 +79,8 @@ export async function loadManifest(store: Store, manifest: ManifestFile): Promis
 }
 
 /**
- * The live files of a manifest with what planning needs of them. **Errors**: `unsupported` for deletes that we cannot apply and
- * files that we cannot read.
+ * The live files of a manifest with what planning needs of them. **Errors**: `unsupported` for deletes that we cannot
+ * apply and files that we cannot read.
  */
 export async function loadScannedManifest(
   store: Store,
@@ -101,28 +100,4 @@ export async function loadScannedManifest(
   }
   cache.manifests.set(manifest.path, files, files.length + 1);
   return files;
-}
-
-/** A random (version 4) UUID. */
-export function uuidFrom(random: Random): string {
-  const bytes = Buffer.from(Array.from({ length: 16 }, () => Math.floor(random() * 256)));
-  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x40, 6);
-  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
-}
-
-/** A snapshot id of 53 random bits: exact as a number in every JavaScript client. */
-export function newSnapshotId(random: Random): bigint {
-  return BigInt(1 + Math.floor(random() * (Number.MAX_SAFE_INTEGER - 1)));
-}
-
-/** Where the next metadata file of a table goes: the version of the one before, plus one, and a UUID. */
-export function nextMetadataPath(metadata: TableMetadata, before: string | undefined, random: Random): string {
-  const version = /\/v?(\d{1,9})(?:-[^/]*)?\.(?:gz\.)?metadata\.json(?:\.gz)?$/.exec(before ?? '')?.[1];
-  const next = before === undefined ? 0 : Number(version ?? metadata['metadata-log'].length) + 1;
-  return `${metadata.location}/metadata/${String(next).padStart(5, '0')}-${uuidFrom(random)}.metadata.json`;
-}
-
-export function manifestPath(metadata: TableMetadata, name: string): string {
-  return `${metadata.location}/metadata/${name}.avro`;
 }

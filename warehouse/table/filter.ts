@@ -8,9 +8,9 @@ import { compareValues, decodeValue, parseInstant } from './values.ts';
 import type { Value } from './values.ts';
 
 /**
- * What a statement asks of rows, as far as files can be told apart by it. Strings stand for instants (ISO 8601, UTC where there
- * is no offset) where the column is a timestamp, and numbers for microseconds since 1970. What cannot be used is no error:
- * an unknown column or a constant of another type keeps every file.
+ * What a statement asks of rows, as far as files can be told apart by it. Strings stand for instants (ISO 8601, UTC
+ * where there is no offset) where the column is a timestamp, and numbers for microseconds since 1970. What cannot be
+ * used is no error: an unknown column or a constant of another type keeps every file.
  */
 export type Filter =
   | { readonly kind: 'and'; readonly of: readonly Filter[] }
@@ -138,7 +138,8 @@ function numeric(value: Constant): Value | undefined {
   return typeof value === 'bigint' || (typeof value === 'number' && !Number.isNaN(value)) ? value : undefined;
 }
 
-// --- What is known ------------------------------------------------------------------------------------------------------
+// --- What is known
+// ------------------------------------------------------------------------------------------------------
 
 const unknown: ColumnRange = { nulls: 'unknown' };
 const allNull: ColumnRange = { nulls: 'all' };
@@ -185,8 +186,9 @@ type ToRange = (lower: Value, upper: Value) => { lower?: Value; upper?: Value };
 
 /** How values of a partition field bound those of its column; undefined for transforms that say nothing of order. */
 function transformRange({ transform }: SpecField, { type }: Field): ToRange | undefined {
-  if (transform === 'identity') return type === 'double' || type === 'float' ? undefined : (lower, upper) => ({ lower, upper });
-  if (type === 'date') return transform === 'day' ? (lower, upper) => ({ lower, upper }) : undefined;
+  const same: ToRange = (lower, upper) => ({ lower, upper });
+  if (transform === 'identity') return type === 'double' || type === 'float' ? undefined : same;
+  if (type === 'date') return transform === 'day' ? same : undefined;
   if (type !== 'timestamptz' && type !== 'timestamp') return undefined;
   const begin = unitBegins[transform];
   if (begin === undefined) return undefined;

@@ -1,6 +1,7 @@
 /**
- * JSON without loss of integers: Iceberg's snapshot ids have 63 bits, a JavaScript number has 53. The names in `idKeys` are
- * always bigint, so that their type does not depend on their size; any other integer is one where a number would not hold it.
+ * JSON without loss of integers: Iceberg's snapshot ids have 63 bits, a JavaScript number has 53. The names in `idKeys`
+ * are always bigint, so that their type does not depend on their size; any other integer is one where a number would
+ * not hold it.
  */
 
 interface SourceJson {

@@ -1,4 +1,6 @@
-/** Keeps what was used last, within a total weight that the caller measures (entries, bytes). For immutable things only. */
+/**
+ * Keeps what was used last, within a total weight that the caller measures (entries, bytes). For immutable things only.
+ */
 export interface Lru<Value> {
   get(key: string): Value | undefined;
   set(key: string, value: Value, weight: number): void;

@@ -40,7 +40,9 @@ export function readManifestList(bytes: Uint8Array, path: string): readonly Mani
   return raws.map((raw) => {
     const { path: manifest, bytes: length, specId } = raw;
     if (manifest === undefined || length === undefined || specId === undefined) {
-      throw new WatershedError('corrupt', `${path} names a manifest without path, length or spec`, { context: { path } });
+      throw new WatershedError('corrupt', `${path} names a manifest without path, length or spec`, {
+        context: { path },
+      });
     }
     if (raw.keyMetadata) {
       throw new WatershedError('unsupported', `${manifest} is encrypted`, { context: { path: manifest } });

@@ -131,7 +131,8 @@ function avroType(type: string, field: { readonly 'field-id': number }): AvroSch
   if (kind === 'fixed') return { type: 'fixed', name, size: Number(first) };
   if (kind === 'decimal') {
     const precision = Number(first);
-    return { type: 'fixed', name, size: decimalBytes(precision), logicalType: 'decimal', precision, scale: Number(second) };
+    const size = decimalBytes(precision);
+    return { type: 'fixed', name, size, logicalType: 'decimal', precision, scale: Number(second) };
   }
   return avroTypes[type] ?? type;
 }
@@ -143,7 +144,9 @@ function decimalBytes(precision: number): number {
   return bytes;
 }
 
-/** Avro allows letters, digits and _ only; others are written as Iceberg's AvroSchemaUtil does: `_x` and the hex code. */
+/**
+ * Avro allows letters, digits and _ only; others are written as Iceberg's AvroSchemaUtil does: `_x` and the hex code.
+ */
 function avroName(name: string): string {
   return name.replaceAll(/[^A-Za-z0-9_]/gu, (char) => `_x${char.codePointAt(0)?.toString(16).toUpperCase()}`)
     .replace(/^\d/, '_$&');

@@ -62,9 +62,12 @@ export interface ByColumn<Known> {
   get(columnId: number): Known | undefined;
 }
 
+type Described = 'content' | 'path' | 'format' | 'partition' | 'recordCount' | 'bytes';
+
 /** A live entry with what planning needs; what it says of columns is decoded when it is asked. */
-export interface LiveFile
-  extends Pick<DataFile, 'content' | 'path' | 'format' | 'partition' | 'recordCount' | 'bytes' | 'sortOrderId' | 'referencedDataFile'> {
+export interface LiveFile extends Pick<DataFile, Described> {
+  readonly sortOrderId?: number | null;
+  readonly referencedDataFile?: string | null;
   readonly sequenceNumber: number;
   readonly nullCounts?: ByColumn<number> | null;
   readonly lowerBounds?: ByColumn<Uint8Array> | null;
@@ -81,7 +84,10 @@ interface RawEntry<File> {
 
 type Listed = Pick<ManifestFile, 'path' | 'addedSnapshotId' | 'sequenceNumber'>;
 
-/** Reads a manifest; `listed` is how the manifest list names it, from which entries inherit (specification, Inheritance). */
+/**
+ * Reads a manifest; `listed` is how the manifest list names it, from which entries inherit (specification,
+ * Inheritance).
+ */
 export function readManifest(bytes: Uint8Array, listed: Listed): readonly ManifestEntry[] {
   return rawEntries<DataFile>(bytes, pickManifestField, listed, false).map((raw) => {
     const sequenceNumber = raw.sequenceNumber ?? listed.sequenceNumber;
@@ -89,7 +95,8 @@ export function readManifest(bytes: Uint8Array, listed: Listed): readonly Manife
       status: raw.status,
       snapshotId: BigInt(raw.snapshotId ?? listed.addedSnapshotId),
       sequenceNumber,
-      fileSequenceNumber: raw.fileSequenceNumber ?? (raw.status === status.added ? listed.sequenceNumber : sequenceNumber),
+      fileSequenceNumber:
+        raw.fileSequenceNumber ?? (raw.status === status.added ? listed.sequenceNumber : sequenceNumber),
       file: raw.file.content === undefined ? { ...raw.file, content: 0 } : raw.file,
     };
   });
@@ -100,7 +107,8 @@ export function readLiveFiles(bytes: Uint8Array, listed: Listed): readonly LiveF
   const files: LiveFile[] = [];
   for (const raw of rawEntries<LiveFile>(bytes, pickForPlan, listed, true)) {
     if (raw.status === status.deleted) continue;
-    files.push({ ...raw.file, content: raw.file.content ?? 0, sequenceNumber: raw.sequenceNumber ?? listed.sequenceNumber });
+    const sequenceNumber = raw.sequenceNumber ?? listed.sequenceNumber;
+    files.push({ ...raw.file, content: raw.file.content ?? 0, sequenceNumber });
   }
   return files;
 }
@@ -115,7 +123,8 @@ function rawEntries<File>(
   const entries = records as RawEntry<File & { path: string }>[]; // the codec's border: field ids gave these members
   for (const entry of entries) {
     if (entry.status !== undefined && typeof entry.file?.path === 'string') continue;
-    throw new WatershedError('corrupt', `${listed.path} has an entry without field ids`, { context: { path: listed.path } });
+    const { path } = listed;
+    throw new WatershedError('corrupt', `${path} has an entry without field ids`, { context: { path } });
   }
   return entries;
 }
@@ -157,15 +166,16 @@ export function writeManifest(request: {
   const of = (wanted: Status): readonly NewEntry[] => entries.filter((entry) => entry.status === wanted);
   const rows = (some: readonly NewEntry[]): number => some.reduce((sum, { file }) => sum + file.recordCount, 0);
   const live = entries.filter((entry) => entry.status !== status.deleted);
-  const numbers = live.map((entry) => entry.sequenceNumber ?? -1);
+  // Added entries get the commit's own number, which is above all others.
+  const explicit = live.flatMap((entry) => entry.sequenceNumber ?? []);
+  const least = explicit.reduce((min, number) => Math.min(min, number), Infinity);
   const listed: ManifestFile = {
     path,
     bytes: bytes.length,
     specId: spec['spec-id'],
     content: content === 'data' ? 0 : 1,
     sequenceNumber: -1,
-    // Added entries get the commit's own number, which is above all others.
-    minSequenceNumber: numbers.reduce((min, number) => (number === -1 || (min !== -1 && min <= number) ? min : number), -1),
+    minSequenceNumber: explicit.length === 0 ? -1 : least,
     addedSnapshotId: snapshotId,
     addedFiles: of(status.added).length,
     existingFiles: of(status.existing).length,
@@ -178,11 +188,13 @@ export function writeManifest(request: {
   return { path, bytes, listed };
 }
 
-const ordered = new Set(['boolean', 'int', 'long', 'float', 'double', 'date', 'time', 'timestamp', 'timestamptz', 'string']);
+const ordered = new Set([
+  'boolean', 'int', 'long', 'float', 'double', 'date', 'time', 'timestamp', 'timestamptz', 'string',
+]);
 
 /**
- * One summary per partition field. Null (no summaries at all) when a type is not ordered here: a missing bound would be read
- * as "all null" and prune what it should not.
+ * One summary per partition field. Null (no summaries at all) when a type is not ordered here: a missing bound would be
+ * read as "all null" and prune what it should not.
  */
 function summarise(
   metadata: TableMetadata,

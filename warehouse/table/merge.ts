@@ -1,5 +1,6 @@
 import type { Store } from '#core/store/store.ts';
-import { loadManifest, manifestPath } from './files.ts';
+import { loadManifest } from './files.ts';
+import { manifestPath } from './names.ts';
 import { isLive, status, writeManifest } from './manifest.ts';
 import type { WrittenManifest } from './manifest.ts';
 import type { ManifestFile } from './manifest-list.ts';
@@ -7,8 +8,8 @@ import { specById } from './metadata.ts';
 import type { TableMetadata } from './metadata.ts';
 
 /**
- * So many manifests of like size are merged into one. With levels (1 to 49 files, 50 to 2,499, …) an entry is rewritten once
- * per level, and a list stays below some 150 manifests however long the writer runs.
+ * So many manifests of like size are merged into one. With levels (1 to 49 files, 50 to 2,499, …) an entry is rewritten
+ * once per level, and a list stays below some 150 manifests however long the writer runs.
  */
 export const mergeAtDefault = 50;
 
@@ -22,8 +23,8 @@ export interface Merged {
 }
 
 /**
- * Drops manifests without live entries and merges small data manifests of one spec where `mergeAt` of one level have come
- * together. Entries become EXISTING with the sequence numbers they have; entries DELETED earlier are left out.
+ * Drops manifests without live entries and merges small data manifests of one spec where `mergeAt` of one level have
+ * come together. Entries become EXISTING with the sequence numbers they have; entries DELETED earlier are left out.
  */
 export async function mergeManifests(request: {
   readonly store: Store;

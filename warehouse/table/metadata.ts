@@ -147,7 +147,9 @@ export function serialiseMetadata(metadata: TableMetadata): Uint8Array {
   return Buffer.from(formatJson(metadata));
 }
 
-/** The specification's rules for reading version 1 as 2: single schema and spec, no sequence numbers, no sort orders. */
+/**
+ * The specification's rules for reading version 1 as 2: single schema and spec, no sequence numbers, no sort orders.
+ */
 function upgradeFromV1(value: Record<string, unknown>): Record<string, unknown> {
   const one = value['schema'];
   const listed = value['current-schema-id'] !== undefined && Array.isArray(value['schemas']);
@@ -203,11 +205,13 @@ function check(value: Record<string, unknown>, path: string): void {
   const has = (list: string, member: string, id: unknown): boolean =>
     (items[list] ?? []).some((item) => item[member] === id);
   if (!has('schemas', 'schema-id', value['current-schema-id'])) throw corrupt(path, 'its current schema is not there');
-  if (!has('partition-specs', 'spec-id', value['default-spec-id'])) throw corrupt(path, 'its default spec is not there');
+  const spec = value['default-spec-id'];
+  if (!has('partition-specs', 'spec-id', spec)) throw corrupt(path, 'its default spec is not there');
   const order = value['default-sort-order-id'];
   if (order !== 0 && !has('sort-orders', 'order-id', order)) throw corrupt(path, 'its sort order is not there');
-  if (!isObject(value['refs']) || !isObject(value['properties'])) throw corrupt(path, 'refs or properties is no object');
-  for (const [name, ref] of Object.entries(value['refs'])) {
+  const { refs, properties } = value;
+  if (!isObject(refs) || !isObject(properties)) throw corrupt(path, 'refs or properties is no object');
+  for (const [name, ref] of Object.entries(refs)) {
     const id = isObject(ref) ? ref['snapshot-id'] : undefined;
     if (!has('snapshots', 'snapshot-id', id)) throw corrupt(path, `ref ${name} names a snapshot that is not there`);
     if (name === 'main' && id !== value['current-snapshot-id']) {
@@ -265,7 +269,9 @@ export function specById(metadata: TableMetadata, id: number): PartitionSpec {
   return spec;
 }
 
-/** The top-level column of that id in any schema, the current one first: specs may name columns that were dropped since. */
+/**
+ * The top-level column of that id in any schema, the current one first: specs may name columns that were dropped since.
+ */
 export function fieldById(metadata: TableMetadata, id: number): Field | undefined {
   for (const schema of [currentSchema(metadata), ...metadata.schemas]) {
     const field = schema.fields.find((candidate) => candidate.id === id);

@@ -3,7 +3,8 @@ import { canonicalPath } from '#core/store/store.ts';
 import type { CommitRequest, TableRef } from '../catalog/catalog.ts';
 import { countFiles, countPartitions, prepare, stageSnapshot } from './append.ts';
 import type { AddedFile } from './datafile.ts';
-import { createTableCache, loadManifest, loadManifestList, loadScannedManifest, manifestPath, newSnapshotId, uuidFrom } from './files.ts';
+import { createTableCache, loadManifest, loadManifestList, loadScannedManifest } from './files.ts';
+import { manifestPath, newSnapshotId, uuidFrom } from './names.ts';
 import type { ScannedFile, TableCache } from './files.ts';
 import { isLive, status, writeManifest } from './manifest.ts';
 import type { NewEntry, WrittenManifest } from './manifest.ts';
@@ -31,10 +32,11 @@ export interface ReplaceRequest extends CommitContext, Pick<CommitRequest, 'epoc
 }
 
 /**
- * Puts files in the place of others, in one snapshot. Appends that come between are no matter: the commit is made again on
- * top of them. **Errors**: `conflict`, not retryable, when a removed file is no longer live or a delete file that the reading
- * did not know may have hit it (specification, and Iceberg's `validateNoNewDeletesForDataFiles`): plan and read again;
- * else as `commitChanges`. On an error that is not `commit_unknown` the added files are the caller's to delete.
+ * Puts files in the place of others, in one snapshot. Appends that come between are no matter: the commit is made again
+ * on top of them. **Errors**: `conflict`, not retryable, when a removed file is no longer live or a delete file that
+ * the reading did not know may have hit it (specification, and Iceberg's `validateNoNewDeletesForDataFiles`): plan and
+ * read again; else as `commitChanges`. On an error that is not `commit_unknown` the added files are the caller's to
+ * delete.
  */
 export async function commitReplace(request: ReplaceRequest): Promise<Committed> {
   const { catalog, store, clock, random, crashPoint, epoch } = request;
@@ -103,7 +105,11 @@ interface Found {
   readonly removed: readonly ScannedFile[];
 }
 
-async function findRemoved({ store, cache }: Context, base: TableMetadata, remove: ReadonlySet<string>): Promise<Found[]> {
+async function findRemoved(
+  { store, cache }: Context,
+  base: TableMetadata,
+  remove: ReadonlySet<string>,
+): Promise<Found[]> {
   const manifests = await loadManifestList(store, cache, currentSnapshot(base));
   return Promise.all(manifests.map(async (manifest) => {
     const files = await loadScannedManifest(store, cache, manifest);

@@ -57,8 +57,8 @@ export interface PlannedFile {
 }
 
 /**
- * Plans the reading of one snapshot. **Errors**: `not_found` (no such snapshot), `unsupported` (equality deletes, deletion
- * vectors, files that are not Parquet), `corrupt`, and those of the store.
+ * Plans the reading of one snapshot. **Errors**: `not_found` (no such snapshot), `unsupported` (equality deletes,
+ * deletion vectors, files that are not Parquet), `corrupt`, and those of the store.
  */
 export async function planScan(request: ScanRequest): Promise<ScanPlan> {
   const { store, metadata, cache = createTableCache(), filter } = request;
@@ -71,7 +71,8 @@ export async function planScan(request: ScanRequest): Promise<ScanPlan> {
     return pruners.get(specId);
   };
   const live = manifests.filter(({ addedFiles, existingFiles }) => addedFiles !== 0 || existingFiles !== 0);
-  const wanted = live.filter((manifest) => manifest.content === 1 || (prunerOf(manifest.specId)?.manifest(manifest) ?? true));
+  const wanted = live.filter((manifest) =>
+    manifest.content === 1 || (prunerOf(manifest.specId)?.manifest(manifest) ?? true));
   const scanned = await Promise.all(wanted.map(async (manifest) => ({
     manifest,
     files: await loadScannedManifest(store, cache, manifest),
@@ -102,7 +103,8 @@ function snapshotFor(metadata: TableMetadata, { snapshotId, asOfMs }: SnapshotCh
   if (asOfMs === undefined) return currentSnapshot(metadata);
   const entry = metadata['snapshot-log'].findLast((candidate) => candidate['timestamp-ms'] <= asOfMs);
   if (entry !== undefined) return known(metadata, entry['snapshot-id']);
-  throw new WatershedError('not_found', `${metadata.location} has no snapshot from ${new Date(asOfMs).toISOString()} or before`, {
+  const moment = new Date(asOfMs).toISOString();
+  throw new WatershedError('not_found', `${metadata.location} has no snapshot from ${moment} or before`, {
     hint: 'It was empty then, or its older snapshots have expired.',
   });
 }
@@ -139,17 +141,18 @@ function planned(file: ScannedFile, specId: number, schema: Schema, deletes: Del
   };
 }
 
-// --- Position deletes ---------------------------------------------------------------------------------------------------
+// --- Position deletes
+// ---------------------------------------------------------------------------------------------------
 
 export interface DeleteIndex {
-  of(file: { path: string; sequenceNumber: number; partition: ScannedFile['partition'] }, specId: number): readonly string[];
+  of(file: Pick<ScannedFile, 'path' | 'sequenceNumber' | 'partition'>, specId: number): readonly string[];
 }
 
 const none: readonly string[] = [];
 
 /**
- * A position delete file applies to a data file that is not newer and has the same spec and partition (specification, Scan
- * Planning), unless it names another data file or its bounds of the path leave this one out.
+ * A position delete file applies to a data file that is not newer and has the same spec and partition (specification,
+ * Scan Planning), unless it names another data file or its bounds of the path leave this one out.
  */
 export function indexDeletes(
   scanned: readonly { readonly manifest: ManifestFile; readonly files: readonly ScannedFile[] }[],
@@ -181,7 +184,8 @@ function mayName(deletes: ScannedFile, path: string, bytes: Buffer): boolean {
   if (deletes.referencedDataFile) return deletes.referencedDataFile === path;
   const lower = deletes.lowerBounds?.get(filePathId);
   const upper = deletes.upperBounds?.get(filePathId);
-  return (lower === undefined || Buffer.compare(lower, bytes) <= 0) && (upper === undefined || Buffer.compare(upper, bytes) >= 0);
+  if (lower !== undefined && Buffer.compare(lower, bytes) > 0) return false;
+  return upper === undefined || Buffer.compare(upper, bytes) >= 0;
 }
 
 function partitionKey(specId: number, partition: ScannedFile['partition']): string {

@@ -94,8 +94,9 @@ function summaryOf(parent: Snapshot | undefined, change: SnapshotChange): Record
 }
 
 /**
- * The metadata as it is written: with the file before it in `metadata-log`, trimmed to `write.metadata.previous-versions-max`.
- * `forgotten` are the files that fell out of the log and may be deleted after the commit, if the table's properties say so.
+ * The metadata as it is written: with the file before it in `metadata-log`, trimmed to
+ * `write.metadata.previous-versions-max`. `forgotten` are the files that fell out of the log and may be deleted after
+ * the commit, if the table's properties say so.
  */
 export function logMetadata(
   metadata: TableMetadata,

@@ -2,7 +2,8 @@ import type { Clock, Random } from '#core/clock.ts';
 import { WatershedError, isWatershedError, messageOf } from '#core/errors.ts';
 import type { Store } from '#core/store/store.ts';
 import type { Catalog, CommitRequest, TableRef } from '../catalog/catalog.ts';
-import { createTableCache, loadMetadata, nextMetadataPath, storeKey } from './files.ts';
+import { createTableCache, loadMetadata, storeKey } from './files.ts';
+import { nextMetadataPath } from './names.ts';
 import type { TableCache } from './files.ts';
 import type { ManifestFile } from './manifest-list.ts';
 import { serialiseMetadata, snapshotById } from './metadata.ts';
@@ -32,9 +33,9 @@ export interface CommitContext {
 }
 
 /**
- * Called after each step with its name; a test ends the process there. What recovery owes: nothing before `committed` is
- * visible, so the batch is written again from the offsets in the table (files left behind are orphans); after `committed`
- * the offsets in the table say so.
+ * Called after each step with its name; a test ends the process there. What recovery owes: nothing before `committed`
+ * is visible, so the batch is written again from the offsets in the table (files left behind are orphans); after
+ * `committed` the offsets in the table say so.
  */
 export type CrashPoint = (name: string) => void;
 
@@ -88,22 +89,24 @@ interface AttemptedTable {
 }
 
 /**
- * Commits all changes or none. **Errors**: whatever `stage` throws; `conflict` after 30 lost races; `fenced` and `corrupt` from
- * the catalog; `not_found` for a table that is not there; `commit_unknown` when the catalog did not come back to say.
+ * Commits all changes or none. **Errors**: whatever `stage` throws; `conflict` after 30 lost races; `fenced` and
+ * `corrupt` from the catalog; `not_found` for a table that is not there; `commit_unknown` when the catalog did not come
+ * back to say.
  */
 export async function commitChanges(
   context: CommitContext,
   changes: readonly TableChange[],
   request: Omit<CommitRequest, 'swaps'>,
 ): Promise<readonly Committed[]> {
-  const state: State = { context, changes, cache: context.cache ?? createTableCache(), written: new Set(), attempts: [] };
+  const cache = context.cache ?? createTableCache();
+  const state: State = { context, changes, cache, written: new Set(), attempts: [] };
   for (let tries = 1; ; tries += 1) {
     try {
       const attempt = await tryOnce(state, request);
       return await finish(state, attempt, tries);
     } catch (error) {
-      const wait = isWatershedError(error) && (error.code === 'commit_unknown' ||
-        (error.retryable && (error.code === 'conflict' || (error.code === 'unavailable' && state.inDoubt !== undefined))));
+      const wait = isWatershedError(error, 'commit_unknown') || (isWatershedError(error) && error.retryable &&
+        (error.code === 'conflict' || (error.code === 'unavailable' && state.inDoubt !== undefined)));
       if (!wait || tries >= attemptsMax) throw await giveUp(state, error);
     }
     await context.clock.sleep(context.random() * Math.min(waitMaxMs, waitMinMs * 2 ** Math.min(tries, 10)));
@@ -161,8 +164,8 @@ async function loadBases({ context, changes, cache }: State): Promise<readonly B
 }
 
 /**
- * The attempt that came true unnoticed, if one did: a pointer is its metadata file, or a snapshot or the metadata log of a
- * table holds ours. A pointer that is neither ours nor the one expected means that it never will.
+ * The attempt that came true unnoticed, if one did: a pointer is its metadata file, or a snapshot or the metadata log
+ * of a table holds ours. A pointer that is neither ours nor the one expected means that it never will.
  */
 function resolveDoubt(state: State, bases: readonly Base[]): Attempt | undefined {
   const doubt = state.inDoubt;
@@ -192,7 +195,8 @@ async function stageTable(state: State, change: TableChange, base: Base | undefi
   if (before?.expected === base.location && before.ref === change.ref && state.inDoubt === undefined) return before;
   const staged = await change.stage(base.metadata);
   if (staged.metadata === base.metadata) {
-    return { ref: change.ref, expected: base.location, location: base.location, metadata: base.metadata, staged, forgotten: [] };
+    const { location, metadata } = base;
+    return { ref: change.ref, expected: location, location, metadata, staged, forgotten: [] };
   }
   const { metadata, forgotten } = logMetadata(staged.metadata, base);
   const location = nextMetadataPath(metadata, base.location, state.context.random);
@@ -225,15 +229,17 @@ async function writeObjects(state: State, table: AttemptedTable): Promise<void> 
 
 /** After success: lost attempts and forgotten metadata files go. A failure to delete is no failure of the commit. */
 async function finish(state: State, winner: Attempt, attempts: number): Promise<readonly Committed[]> {
-  const kept = new Set(winner.tables.flatMap(({ location, staged }) => [location, ...staged.objects.map(({ path }) => path)]));
+  const kept = new Set(winner.tables.flatMap(({ location, staged: { objects } }) =>
+    [location, ...objects.map(({ path }) => path)]));
   const lost = [...state.written].filter((path) => !kept.has(path));
-  const leftovers = await discard(state.context.store, [...lost, ...winner.tables.flatMap(({ forgotten }) => forgotten)]);
+  const forgotten = winner.tables.flatMap((table) => table.forgotten);
+  const leftovers = await discard(state.context.store, [...lost, ...forgotten]);
   return winner.tables.map(({ ref, location, metadata }) => ({ ref, location, metadata, attempts, leftovers }));
 }
 
 /**
- * After failure: what was written is of no use and goes. But while an attempt may still come true nothing is deleted, and
- * whatever failed since, the caller must hear that the commit may be there.
+ * After failure: what was written is of no use and goes. But while an attempt may still come true nothing is deleted,
+ * and whatever failed since, the caller must hear that the commit may be there.
  */
 async function giveUp({ context, inDoubt, written }: State, error: unknown): Promise<unknown> {
   if (inDoubt === undefined) {

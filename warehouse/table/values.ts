@@ -1,8 +1,9 @@
 import { WatershedError } from '#core/errors.ts';
 
 /**
- * Values of columns and partitions as this room holds them: timestamps are microseconds and dates days since 1970, both UTC;
- * decimal, uuid and fixed stay bytes. A long is a number where that is exact and a bigint where not; both compare alike.
+ * Values of columns and partitions as this room holds them: timestamps are microseconds and dates days since 1970, both
+ * UTC; decimal, uuid and fixed stay bytes. A long is a number where that is exact and a bigint where not; both compare
+ * alike.
  */
 export type Value = boolean | number | bigint | string | Uint8Array;
 
@@ -82,8 +83,8 @@ function exact(value: bigint): number | bigint {
 }
 
 /**
- * Orders two values of one type: numbers by size with -0 before +0, strings and bytes by their unsigned (UTF-8) bytes, which
- * differs from JavaScript's order of UTF-16 units above U+FFFF.
+ * Orders two values of one type: numbers by size with -0 before +0, strings and bytes by their unsigned (UTF-8) bytes,
+ * which differs from JavaScript's order of UTF-16 units above U+FFFF.
  */
 export function compareValues(left: Value, right: Value): number {
   if (typeof left === 'string' && typeof right === 'string') return compareStrings(left, right);
@@ -114,8 +115,8 @@ export function truncateLower(text: string, width: number): string {
 }
 
 /**
- * A string of at most `width` code points that is not below `text`: cut, then the last point that can grow is raised by one,
- * surrogates skipped. Undefined where none can grow: then there is no upper bound.
+ * A string of at most `width` code points that is not below `text`: cut, then the last point that can grow is raised by
+ * one, surrogates skipped. Undefined where none can grow: then there is no upper bound.
  */
 export function truncateUpper(text: string, width: number): string | undefined {
   if (text.length <= width) return text;
@@ -143,8 +144,8 @@ const instant =
   /^(\d{4,6})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?)? ?(Z|[+-]\d\d(?::?\d\d)?)?$/;
 
 /**
- * Microseconds since 1970 of an instant as DuckDB prints it in UTC (`2013-06-20 12:00:00.5+00`) or ISO 8601 has it; without
- * an offset it is UTC. Undefined for anything else (infinity, years before 1).
+ * Microseconds since 1970 of an instant as DuckDB prints it in UTC (`2013-06-20 12:00:00.5+00`) or ISO 8601 has it;
+ * without an offset it is UTC. Undefined for anything else (infinity, years before 1).
  */
 export function parseInstant(text: string): number | bigint | undefined {
   const match = instant.exec(text);
