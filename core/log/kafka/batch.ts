@@ -108,28 +108,48 @@ interface OpenBatch {
   readonly records: Buffer;
 }
 
+/** Batches as a fetch brought them, not all of them decoded yet. */
+export interface FetchedBatches {
+  readonly bytes: Buffer;
+  /** Says of each batch in turn whether it is to be passed over. */
+  readonly isAborted: (batch: Buffer) => boolean;
+}
+
+export function fetchedBatches(bytes: Buffer, aborted: readonly AbortedTransaction[]): FetchedBatches {
+  return { bytes, isAborted: abortedFilter(aborted) };
+}
+
 /**
- * Decodes the batches of a fetch response. A batch that is cut off at the end (the broker cuts at a byte) is left for the
- * next fetch. Skips control batches and what aborted transactions wrote.
- * Returns the chunks from offset `from` on, and the offset to go on at. Throws `corrupt` on a wrong checksum.
+ * Decodes batches until about `maxBytes` of lines are there. A batch that is cut off at the end (the broker cuts at a
+ * byte) is left out. Skips control batches and what aborted transactions wrote.
+ * Returns the chunks from offset `from` on, the offset to go on at, and the batches that were not decoded, if any.
+ * Throws `corrupt` on a wrong checksum.
  */
 export async function decodeBatches(
-  bytes: Buffer, from: bigint, aborted: readonly AbortedTransaction[],
-): Promise<{ chunks: LogChunk[]; nextOffset: bigint }> {
-  const open: Promise<OpenBatch>[] = [];
-  const isAborted = abortedFilter(aborted);
-  let nextOffset = from;
-  let at = 0;
-  while (bytes.length - at >= headerBytes) {
-    const end = at + lengthPrefixBytes + bytes.readInt32BE(at + 8);
-    if (end > bytes.length) break;
+  fetched: FetchedBatches, from: bigint, maxBytes: number,
+): Promise<{ chunks: LogChunk[]; nextOffset: bigint; rest: FetchedBatches | undefined }> {
+  const { bytes, isAborted } = fetched;
+  const open: OpenBatch[] = [];
+  let [nextOffset, at, opened] = [from, 0, 0];
+  for (let end = batchEnd(bytes, at); end !== undefined && opened < maxBytes; end = batchEnd(bytes, at)) {
     const batch = bytes.subarray(at, end);
     const last = batch.readBigInt64BE(0) + BigInt(batch.readInt32BE(23));
     at = end;
     if (last >= nextOffset) nextOffset = last + 1n;
-    if (last >= from && !isAborted(batch)) open.push(openBatch(batch));
+    if (isAborted(batch) || last < from) continue;
+    const next = await openBatch(batch);
+    opened += next.records.length;
+    open.push(next);
   }
-  return { chunks: toChunks(await Promise.all(open), from), nextOffset };
+  const rest = batchEnd(bytes, at) === undefined ? undefined : { bytes: bytes.subarray(at), isAborted };
+  return { chunks: toChunks(open, from), nextOffset, rest };
+}
+
+/** Where the batch at `at` ends, or undefined where there is no whole one. */
+function batchEnd(bytes: Buffer, at: number): number | undefined {
+  if (bytes.length - at < headerBytes) return undefined;
+  const end = at + lengthPrefixBytes + bytes.readInt32BE(at + 8);
+  return end <= bytes.length ? end : undefined;
 }
 
 /** Says of each batch in turn whether to pass over it: markers of transactions, and batches of those that were aborted. */

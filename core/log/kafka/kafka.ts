@@ -2,7 +2,8 @@ import type { Clock } from '../../clock.ts';
 import { WatershedError } from '../../errors.ts';
 import { recordBytesMax } from '../log.ts';
 import type { Log, LogChunk, ReadOptions } from '../log.ts';
-import { decodeBatches } from './batch.ts';
+import { decodeBatches, fetchedBatches } from './batch.ts';
+import type { FetchedBatches } from './batch.ts';
 import { Cluster } from './cluster.ts';
 import type { KafkaAccess } from './connections.ts';
 import { PartitionProducer } from './producer.ts';
@@ -34,6 +35,7 @@ export function createKafkaLog(options: KafkaLogOptions): Log {
     brokers: parseBrokers(options.brokers), clock, retryForMs,
   });
   const producers = new Map<string, PartitionProducer>();
+  const reader = new Reader(cluster, clock);
   return {
     kind: 'kafka',
     ensureTopic: (topic, partitions) => ensureTopic(cluster, topic, { partitions, replication, brokers: options.brokers }),
@@ -50,7 +52,7 @@ export function createKafkaLog(options: KafkaLogOptions): Log {
       producers.set(key, producer);
       return producer.append(records);
     },
-    read: (topic, partition, from, readOptions) => read(cluster, clock, topic, partition, from, readOptions),
+    read: (topic, partition, from, readOptions) => reader.read(topic, partition, from, readOptions),
     bounds: (topic, partition) => bounds(cluster, topic, partition),
     async trim(topic, partition, before) {
       const { earliest, next } = await bounds(cluster, topic, partition);
@@ -88,25 +90,6 @@ async function bounds(cluster: Cluster, topic: string, partition: number): Promi
   }), { sameTopic: false });
 }
 
-async function read(
-  cluster: Cluster, clock: Clock, topic: string, partition: number, from: bigint, options: ReadOptions,
-): Promise<LogChunk[]> {
-  const until = clock.monotonic() + options.waitMs;
-  for (let offset = from; ;) {
-    const waitMs = Math.max(0, Math.ceil(until - clock.monotonic()));
-    const answer = await cluster.onLeader(topic, partition, (connection, topicId) =>
-      // A wait is cut into seconds, so that it stays far below the connection's own limit of 30 s.
-      fetchRecords(connection, { topicId, partition, offset, maxBytes: options.maxBytes, waitMs: Math.min(waitMs, 5000) }),
-    { sameTopic: true, signal: options.signal })
-      .catch((error: unknown) => explainRange(error, cluster, topic, partition, offset));
-    const { chunks, nextOffset } = await decodeBatches(answer.records, offset, answer.aborted);
-    if (chunks.length > 0) return chunks;
-    // Offsets without records (markers of transactions, what was compacted away) are passed over at once.
-    if (nextOffset === offset && clock.monotonic() >= until) return [];
-    offset = nextOffset;
-  }
-}
-
 async function explainRange(error: unknown, cluster: Cluster, topic: string, partition: number, offset: bigint): Promise<never> {
   if (kafkaCodeOf(error) !== kafkaCodes.offsetOutOfRange) throw error;
   const { earliest, next } = await bounds(cluster, topic, partition);
@@ -114,4 +97,58 @@ async function explainRange(error: unknown, cluster: Cluster, topic: string, par
     ? `${topic}/${partition} no longer holds offset ${offset}: its oldest record is ${earliest}`
     : `${topic}/${partition} ends at offset ${next}, before ${offset}`;
   throw new WatershedError('offset_out_of_range', message, { cause: error, context: { topic, partition, offset, earliest, next } });
+}
+
+/** How many readers (a partition each) may have fetched more than they have read. */
+const aheadMax = 64;
+
+/**
+ * Reads of one partition at a time. Batches come compressed, so a fetch of `maxBytes` may hold several times as many
+ * bytes of lines: what is over waits here for the reader that comes back for it.
+ */
+class Reader {
+  readonly #cluster: Cluster;
+  readonly #clock: Clock;
+  readonly #ahead = new Map<string, FetchedBatches>();
+
+  constructor(cluster: Cluster, clock: Clock) {
+    this.#cluster = cluster;
+    this.#clock = clock;
+  }
+
+  async read(topic: string, partition: number, from: bigint, options: ReadOptions): Promise<LogChunk[]> {
+    const until = this.#clock.monotonic() + options.waitMs;
+    for (let offset = from; ;) {
+      const waitMs = Math.max(0, Math.ceil(until - this.#clock.monotonic()));
+      const fetched = this.#takeAhead(topic, partition, offset) ?? (await this.#fetch(topic, partition, offset, waitMs, options));
+      const { chunks, nextOffset, rest } = await decodeBatches(fetched, offset, options.maxBytes);
+      if (rest !== undefined) this.#keepAhead(topic, partition, nextOffset, rest);
+      if (chunks.length > 0) return chunks;
+      // Offsets without records (markers of transactions, what was compacted away) are passed over at once.
+      if (nextOffset === offset && this.#clock.monotonic() >= until) return [];
+      offset = nextOffset;
+    }
+  }
+
+  async #fetch(topic: string, partition: number, offset: bigint, waitMs: number, options: ReadOptions): Promise<FetchedBatches> {
+    const { maxBytes, signal } = options;
+    const answer = await this.#cluster.onLeader(topic, partition, (connection, topicId) =>
+      // A wait is cut into seconds, so that it stays far below the connection's own limit of 30 s.
+      fetchRecords(connection, { topicId, partition, offset, maxBytes, waitMs: Math.min(waitMs, 5000) }), { sameTopic: true, signal })
+      .catch((error: unknown) => explainRange(error, this.#cluster, topic, partition, offset));
+    return fetchedBatches(answer.records, answer.aborted);
+  }
+
+  #takeAhead(topic: string, partition: number, offset: bigint): FetchedBatches | undefined {
+    const key = `${topic}/${partition}/${offset}`;
+    const found = this.#ahead.get(key);
+    this.#ahead.delete(key);
+    return found;
+  }
+
+  #keepAhead(topic: string, partition: number, offset: bigint, batches: FetchedBatches): void {
+    this.#ahead.set(`${topic}/${partition}/${offset}`, batches);
+    const [oldest] = this.#ahead.keys();
+    if (this.#ahead.size > aheadMax && oldest !== undefined) this.#ahead.delete(oldest);
+  }
 }
