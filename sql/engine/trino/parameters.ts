@@ -2,20 +2,29 @@ import { WatershedError } from '#core/errors.ts';
 import type { Param } from '../engine.ts';
 import { tokens } from './lexer.ts';
 
-/**
- * `$1`, `$2`, … as Trino has them: question marks, in order of appearance. `order` holds the number of the parameter behind
- * each question mark, from 1.
- */
-export function questionMarks(sql: string): { readonly sql: string; readonly order: readonly number[] } {
+/** A statement with question marks for its parameters. */
+export interface Marked {
+  readonly sql: string;
+  /** The number of the parameter behind each question mark, from 1. */
+  readonly order: readonly number[];
+  /** Where a place in `sql` stands in the statement as it was sent, both in UTF-16 units from 0. */
+  readonly original: (at: number) => number;
+}
+
+/** `$1`, `$2`, … as Trino has them: question marks, in order of appearance. Question marks of the user's are counted too. */
+export function questionMarks(sql: string): Marked {
   const order: number[] = [];
-  let [text, at] = ['', 0];
+  const shifts: { readonly at: number; readonly by: number }[] = [];
+  let [text, at, own] = ['', 0, 0];
   for (const token of tokens(sql)) {
-    if (token.kind !== 'parameter') continue;
-    order.push(Number(token.text.slice(1)));
+    const isMark = token.kind === 'symbol' && token.text === '?';
+    if (token.kind !== 'parameter' && !isMark) continue;
+    order.push(isMark ? ++own : Number(token.text.slice(1)));
     text += `${sql.slice(at, token.start)}?`;
     at = token.end;
+    shifts.push({ at: text.length, by: token.end - text.length });
   }
-  return { sql: text + sql.slice(at), order };
+  return { sql: text + sql.slice(at), order, original: (place) => place + (shifts.findLast((shift) => shift.at <= place)?.by ?? 0) };
 }
 
 /**

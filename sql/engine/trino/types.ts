@@ -68,8 +68,8 @@ function scalarType(type: DuckDBType, convert: Scalar): CellType {
     value(cell) {
       if (cell === null || cell === undefined) return null;
       if (typeof cell === 'object') return JSON.stringify(cell);
-      if (typeof cell === 'function' || typeof cell === 'symbol') throw broken('a cell');
-      return convert(cell);
+      if (typeof cell === 'string' || typeof cell === 'number' || typeof cell === 'bigint' || typeof cell === 'boolean') return convert(cell);
+      throw broken('a cell');
     },
   };
 }
