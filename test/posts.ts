@@ -40,7 +40,7 @@ export function postRows(from: number, count: number, events = ['alberta', 'colo
 }
 
 /** A SELECT of the rows with all columns of `posts`. */
-export function selectOf(rows: readonly PostRow[]): string {
+function selectOf(rows: readonly PostRow[]): string {
   const value = (of: string | number | boolean | null): string => (typeof of === 'string' ? literal(of) : String(of));
   const lines = rows.map((row) => `(${[
     value(row.event_id), value(row.post_id), `make_timestamptz(${row.created_at_us})`, value(row.text),

@@ -134,3 +134,33 @@ test.each(['before', 'after'] as const)('an append whose commit is cut off %s it
   expect([...store.keys].filter((key) => key.includes('/snap-'))).toHaveLength(2);
   expect([...store.keys].filter((key) => key.endsWith('.metadata.json'))).toHaveLength(3);
 });
+
+test('writers that race over one database lose nothing, and each landing keeps its chain', async () => {
+  const url = await freshDatabase();
+  const store = watchedStore();
+  await using first = openDatabase(url, { max: 1 });
+  await ensureTable({ catalog: openPostgresCatalog(first, { catalogName: 'watershed' }), store, clock: hurriedClock(), random: seededRandom(1) },
+    notesRef, notes);
+  const commits = 8;
+  await Promise.all([1, 2, 3].map(async (writer) => {
+    await using database = openDatabase(url, { max: 1 });
+    const catalog = openPostgresCatalog(database, { catalogName: 'watershed' });
+    for (let index = 0; index < commits; index += 1) {
+      await commitAppend({
+        catalog, store, clock: hurriedClock(), random: seededRandom(writer * 100 + index), mergeAt: 4,
+        tables: [{
+          ref: notesRef, files: [noteFile(`${writer}-${index}`)], properties: { [`offset.${writer}`]: String(index + 1) },
+          expectProperties: { [`offset.${writer}`]: index === 0 ? undefined : String(index) },
+        }],
+        ledger: [{
+          landing: `l${writer}`, logIdentity: 'l', topic: 'posts', partition: 0, from: BigInt(index), to: BigInt(index + 1), kept: 1,
+          duplicate: 0, dead: 0,
+        }],
+      });
+    }
+  }));
+  const catalog = openPostgresCatalog(first, { catalogName: 'watershed' });
+  const metadata = await loadMetadata(store, createTableCache(), await catalog.load(notesRef) ?? '');
+  expect(metadata.snapshots.at(-1)?.summary).toMatchObject({ 'total-data-files': '24', 'total-records': '240' });
+  expect(await Promise.all([1, 2, 3].map((writer) => catalog.landed(`l${writer}`, 'l')))).toEqual([1, 2, 3].map(() => new Map([[0, 8n]])));
+});

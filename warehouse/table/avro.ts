@@ -30,7 +30,7 @@ export interface AvroField {
 export type Pick = (fieldId: number) => string | undefined;
 
 /** A map with integer keys that is decoded when it is asked, key by key: most are never asked. */
-export class LazyMap {
+class LazyMap {
   readonly #from: AvroDecoder;
   readonly #at: number;
   readonly #key: AvroReader;

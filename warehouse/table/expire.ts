@@ -93,7 +93,7 @@ export async function commitExpire(context: CommitContext, ref: TableRef, retent
 const readsAtOnce = 16;
 
 /** The files that snapshots of `before` reach and those of `after` do not. */
-export async function onlyReachedBefore(
+async function onlyReachedBefore(
   store: Store,
   cache: TableCache,
   before: TableMetadata,

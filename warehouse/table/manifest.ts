@@ -33,7 +33,7 @@ export interface DataFile {
 }
 
 export const status = { existing: 0, added: 1, deleted: 2 } as const;
-export type Status = (typeof status)[keyof typeof status];
+type Status = (typeof status)[keyof typeof status];
 
 /** An entry after inheritance: what its manifest left out is filled in. */
 export interface ManifestEntry {

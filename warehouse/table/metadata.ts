@@ -31,7 +31,7 @@ export interface TableMetadata {
   readonly 'partition-statistics'?: readonly StatisticsFile[];
 }
 
-export interface StatisticsFile {
+interface StatisticsFile {
   readonly 'snapshot-id': bigint;
   readonly 'statistics-path': string;
 }
@@ -46,7 +46,7 @@ export interface Snapshot {
   readonly 'schema-id'?: number;
 }
 
-export interface SnapshotRef {
+interface SnapshotRef {
   readonly 'snapshot-id': bigint;
   readonly type: 'branch' | 'tag';
 }

@@ -5,10 +5,10 @@ import type { PartitionSpec, Snapshot, TableMetadata } from './metadata.ts';
 
 /** Changes of metadata, pure: what comes in is not touched. */
 
-export type Operation = 'append' | 'replace' | 'overwrite' | 'delete';
+type Operation = 'append' | 'replace' | 'overwrite' | 'delete';
 
 /** What a commit adds and removes, for the summary of its snapshot. */
-export interface FileCounts {
+interface FileCounts {
   readonly files: number;
   readonly records: number;
   readonly bytes: number;
