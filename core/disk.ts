@@ -12,24 +12,37 @@ const hints: Readonly<Record<string, string>> = {
 };
 
 const reasons: Readonly<Record<string, string>> = {
-  ENOSPC: 'no space is left', EDQUOT: 'no space is left', EROFS: 'it is read-only', EACCES: 'permission is denied',
-  EPERM: 'permission is denied', ENOTDIR: 'a part of the path is not a folder', EIO: 'the disk failed',
+  ENOSPC: 'no space is left',
+  EDQUOT: 'no space is left',
+  EROFS: 'it is read-only',
+  EACCES: 'permission is denied',
+  EPERM: 'permission is denied',
+  ENOTDIR: 'a part of the path is not a folder',
+  EIO: 'the disk failed',
 };
 
 /**
- * The error of a file operation as one of ours: `disk` with what to do, `unavailable` where the process has too many files
- * open, `internal` for what no user can mend. `what` completes the sentence "cannot …".
+ * The error of a file operation as one of ours: `disk` with what to do, `unavailable` where the process has too many
+ * files open, `internal` for what no user can mend. `what` completes the sentence "cannot …".
  */
 export function diskError(error: unknown, what: string, path: string): WatershedError {
   const code = systemCode(error) ?? '';
   const context = { path, systemCode: code };
   if (code === 'EMFILE' || code === 'ENFILE') {
-    return new WatershedError('unavailable', `cannot ${what} ${path}: too many files are open`,
-      { cause: error, context, hint: 'raise the limit (ulimit -n) if this goes on' });
+    return new WatershedError('unavailable', `cannot ${what} ${path}: too many files are open`, {
+      cause: error,
+      context,
+      hint: 'raise the limit (ulimit -n) if this goes on',
+    });
   }
   const hint = hints[code];
-  if (hint === undefined) return new WatershedError('internal', `cannot ${what} ${path}: ${messageOf(error)}`, { cause: error, context });
-  return new WatershedError('disk', `cannot ${what} ${path}: ${reasons[code]} (${code})`, { cause: error, context, hint });
+  if (hint === undefined)
+    return new WatershedError('internal', `cannot ${what} ${path}: ${messageOf(error)}`, { cause: error, context });
+  return new WatershedError('disk', `cannot ${what} ${path}: ${reasons[code]} (${code})`, {
+    cause: error,
+    context,
+    hint,
+  });
 }
 
 /** Refuses (`disk`) where the disk of `folder` has less than `bytes` left. `what` begins the sentence "… needs". */
@@ -37,7 +50,12 @@ export async function requireSpace(folder: string, bytes: number, what: string):
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize >= bytes) return;
   const inMegabytes = (value: number): string => `${Math.floor(value / 1024 ** 2)} MB`;
-  throw new WatershedError('disk', `${what} needs ${inMegabytes(bytes)}, and ${folder} has ${inMegabytes(bavail * bsize)} left`, {
-    hint: hints['ENOSPC'] ?? '', context: { path: folder, systemCode: 'ENOSPC' },
-  });
+  throw new WatershedError(
+    'disk',
+    `${what} needs ${inMegabytes(bytes)}, and ${folder} has ${inMegabytes(bavail * bsize)} left`,
+    {
+      hint: hints['ENOSPC'] ?? '',
+      context: { path: folder, systemCode: 'ENOSPC' },
+    },
+  );
 }

@@ -10,7 +10,10 @@ export function newSecret(): string {
   return randomBytes(32).toString('base64url');
 }
 
-/** The secret in the file, or undefined where there is no file. A short one is refused: an empty token would let everybody in. */
+/**
+ * The secret in the file, or undefined where there is no file. A short one is refused: an empty token would let
+ * everybody in.
+ */
 export async function readSecret(path: string): Promise<string | undefined> {
   let secret: string;
   try {

@@ -8,13 +8,26 @@ test('an administrator may everything', () => {
 });
 
 test('a reader may look and ask, and change nothing', () => {
-  expect(actions.filter((action) => can(reader, action))).toEqual(['query', 'read_events', 'read_reports', 'read_status']);
-  expect(actions.filter((action) => can(reader, action, 'alberta-floods'))).toEqual(['query', 'read_events', 'read_reports', 'read_status']);
+  expect(actions.filter((action) => can(reader, action))).toEqual([
+    'query',
+    'read_events',
+    'read_reports',
+    'read_status',
+  ]);
+  expect(actions.filter((action) => can(reader, action, 'alberta-floods'))).toEqual([
+    'query',
+    'read_events',
+    'read_reports',
+    'read_status',
+  ]);
 });
 
 test('a refusal says who may not do what', () => {
-  expect(() => requireCan(reader, 'change_events', 'alberta-floods')).toThrow(expect.objectContaining({
-    code: 'forbidden', message: 'grafana may read and query; change events needs an admin token',
-  }));
+  expect(() => requireCan(reader, 'change_events', 'alberta-floods')).toThrow(
+    expect.objectContaining({
+      code: 'forbidden',
+      message: 'grafana may read and query; change events needs an admin token',
+    }),
+  );
   expect(() => requireCan(admin, 'change_events')).not.toThrow();
 });

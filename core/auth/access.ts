@@ -25,8 +25,8 @@ export type Action = (typeof actions)[number];
 const forReaders: ReadonlySet<Action> = new Set(['query', 'read_events', 'read_reports', 'read_status']);
 
 /**
- * Every decision of every door. `event` is the id of the event that the action is about, where it is about one: grants per
- * event come later, and the doors name it already.
+ * Every decision of every door. `event` is the id of the event that the action is about, where it is about one:
+ * grants per event come later, and the doors name it already.
  */
 export function can(principal: Principal, action: Action, _event?: string): boolean {
   return principal.kind === 'admin' || forReaders.has(action);
@@ -35,7 +35,12 @@ export function can(principal: Principal, action: Action, _event?: string): bool
 /** Throws `forbidden` where `can` says no. */
 export function requireCan(principal: Principal, action: Action, event?: string): void {
   if (can(principal, action, event)) return;
-  throw new WatershedError('forbidden', `${principal.name} may read and query; ${action.replaceAll('_', ' ')} needs an admin token`, {
-    hint: 'ask an administrator, or use the admin token', context: { action, event },
-  });
+  throw new WatershedError(
+    'forbidden',
+    `${principal.name} may read and query; ${action.replaceAll('_', ' ')} needs an admin token`,
+    {
+      hint: 'ask an administrator, or use the admin token',
+      context: { action, event },
+    },
+  );
 }

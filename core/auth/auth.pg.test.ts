@@ -19,7 +19,9 @@ let database: Database;
 let clock: ManualClock;
 let auth: Auth;
 let root: Principal;
-beforeAll(async () => { server = await startPostgres(); }, 30_000);
+beforeAll(async () => {
+  server = await startPostgres();
+}, 30_000);
 beforeEach(async () => {
   url = await server.createDatabase();
   database = openDatabase(url, { max: 4 });
@@ -37,7 +39,9 @@ afterAll(() => server.stop());
 async function late<Result>(answer: Promise<Result>): Promise<Result> {
   await database.query('select 1');
   let settled = false;
-  const done = answer.finally(() => { settled = true; });
+  const done = answer.finally(() => {
+    settled = true;
+  });
   while (!settled) {
     await clock.advance(1000);
     await database.query('select 1');
@@ -46,7 +50,7 @@ async function late<Result>(answer: Promise<Result>): Promise<Result> {
 }
 
 describe('tokens', () => {
-  test('the admin token is the administrator\'s', () => {
+  test("the admin token is the administrator's", () => {
     expect(root).toMatchObject({ name: 'admin', kind: 'admin' });
   });
 
@@ -60,21 +64,40 @@ describe('tokens', () => {
     const again = await auth.tokens.create('grafana', 'admin', root);
     expect(await auth.tokens.verify(again, address)).toMatchObject({ name: 'grafana', kind: 'admin' });
     expect(await auth.tokens.list()).toEqual([
-      { name: 'grafana', kind: 'read', createdBy: 'admin', createdAt: expect.any(String), revokedAt: expect.any(String) },
+      {
+        name: 'grafana',
+        kind: 'read',
+        createdBy: 'admin',
+        createdAt: expect.any(String),
+        revokedAt: expect.any(String),
+      },
       { name: 'grafana', kind: 'admin', createdBy: 'admin', createdAt: expect.any(String), revokedAt: undefined },
     ]);
   });
 
   test('what was almost right is wrong', async () => {
     const token = await auth.tokens.create('grafana', 'read', root);
-    for (const wrong of ['', ' ', admin.slice(1), `${admin} `, token.slice(0, -1), token.toUpperCase(), 'grafana', '\0', 'é'.repeat(30)]) {
+    for (const wrong of [
+      '',
+      ' ',
+      admin.slice(1),
+      `${admin} `,
+      token.slice(0, -1),
+      token.toUpperCase(),
+      'grafana',
+      '\0',
+      'é'.repeat(30),
+    ]) {
       expect(await late(auth.tokens.verify(wrong, address))).toBeUndefined();
     }
   });
 
   test('a name is used once, and is none of those that mean the admin token', async () => {
     await auth.tokens.create('grafana', 'read', root);
-    await expect(auth.tokens.create('grafana', 'read', root)).rejects.toMatchObject({ code: 'already_exists', hint: expect.stringContaining('revoke') });
+    await expect(auth.tokens.create('grafana', 'read', root)).rejects.toMatchObject({
+      code: 'already_exists',
+      hint: expect.stringContaining('revoke'),
+    });
     for (const name of ['admin', 'analyst', '', 'Grafana', '1st', 'a b', 'a'.repeat(64), 'ü']) {
       await expect(auth.tokens.create(name, 'read', root)).rejects.toMatchObject({ code: 'bad_request' });
     }
@@ -85,7 +108,9 @@ describe('tokens', () => {
     const code = await auth.codes.create(root);
     const cookie = (await auth.codes.spend(await auth.codes.create(root), address)) ?? '';
     const rows = await database.query<{ line: string }>(
-      `select t::text as line from watershed.token t union all select c::text from watershed.login_code c union all select s::text from watershed.session s`);
+      `select t::text as line from watershed.token t
+       union all select c::text from watershed.login_code c union all select s::text from watershed.session s`,
+    );
     const all = rows.map(({ line }) => line).join('\n');
     expect(rows).toHaveLength(3);
     for (const secret of [admin, token, code, cookie]) {
@@ -96,7 +121,9 @@ describe('tokens', () => {
 
   test('who is wrong waits, who is right does not', async () => {
     let answered = false;
-    const wrong = auth.tokens.verify('wrong', address).finally(() => { answered = true; });
+    const wrong = auth.tokens.verify('wrong', address).finally(() => {
+      answered = true;
+    });
     expect(await auth.tokens.verify(admin, address)).toEqual(root);
     expect(answered).toBe(false);
     expect(await late(wrong)).toBeUndefined();
@@ -104,10 +131,12 @@ describe('tokens', () => {
 
   test('a flood of wrong tries at once is cut off', async () => {
     let refused = 0;
-    const tries = Array.from({ length: 40 }, (_, number) => auth.tokens.verify(`wrong ${number}`, address).catch((error: unknown) => {
-      refused++;
-      return error;
-    }));
+    const tries = Array.from({ length: 40 }, (_, number) =>
+      auth.tokens.verify(`wrong ${number}`, address).catch((error: unknown) => {
+        refused++;
+        return error;
+      }),
+    );
     while (refused < 20) await database.query('select 1');
     const results = await late(Promise.all(tries));
     expect(results.filter((result) => result === undefined)).toHaveLength(20);
@@ -129,7 +158,10 @@ describe('the wire', () => {
     address.username = 'tried';
     address.password = password;
     const client = new pg.Client({ connectionString: address.href });
-    return client.connect().then(() => client.end().then(() => true), () => false);
+    return client.connect().then(
+      () => client.end().then(() => true),
+      () => false,
+    );
   }
 
   test('PostgreSQL takes a token by its verifier, and no other password', async () => {
@@ -140,7 +172,7 @@ describe('the wire', () => {
     expect(await logsIn('admin', token)).toBe(false);
   });
 
-  test('a user is a token\'s name; analyst is the admin token with less in hand', async () => {
+  test("a user is a token's name; analyst is the admin token with less in hand", async () => {
     const token = await auth.tokens.create('metabase', 'read', root);
     expect((await auth.tokens.wireLogin('metabase'))?.principal).toEqual(await auth.tokens.verify(token, address));
     expect((await auth.tokens.wireLogin('admin'))?.principal).toEqual(root);
@@ -184,7 +216,8 @@ describe('codes and sessions', () => {
   });
 
   test('a session ends when it is ended, and with the token behind it', async () => {
-    const open = async (principal: Principal): Promise<string> => (await auth.codes.spend(await auth.codes.create(principal), address)) ?? '';
+    const open = async (principal: Principal): Promise<string> =>
+      (await auth.codes.spend(await auth.codes.create(principal), address)) ?? '';
     const ended = await open(root);
     await auth.sessions.end(ended);
     expect(await auth.sessions.verify(ended)).toBeUndefined();
@@ -206,9 +239,11 @@ describe('codes and sessions', () => {
   });
 });
 
-describe('the admin token\'s file', () => {
+describe("the admin token's file", () => {
   let folder: string;
-  beforeEach(async () => { folder = await mkdtemp(join(tmpdir(), 'watershed-auth-')); });
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'watershed-auth-'));
+  });
   afterEach(() => rm(folder, { recursive: true, force: true }));
 
   test('is made once, for the owner only, and found again', async () => {

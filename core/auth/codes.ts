@@ -5,8 +5,8 @@ import type { Slowdown } from './slowdown.ts';
 import { hashSecret } from './tokens.ts';
 
 /**
- * One-time codes, by which a browser gets its session (architecture.md, section 9). They are in the database, so that one
- * process can make a code and another one take it. Only hashes are stored.
+ * One-time codes, by which a browser gets its session (architecture.md, section 9). They are in the database, so that
+ * one process can make a code and another one take it. Only hashes are stored.
  */
 export interface Codes {
   /** A code for the bearer of this principal's token, good for an hour and for one use. */
@@ -33,7 +33,8 @@ export function openCodes(options: { database: Database; slowdown: Slowdown }): 
       await database.execute(
         `insert into watershed.login_code (hash, name, kind, issuer, expires_at)
          values ($1, $2, $3, $4, now() + $5 * interval '1 second')`,
-        [hashSecret(code), name, kind, Buffer.from(credential, 'hex'), codeSeconds]);
+        [hashSecret(code), name, kind, Buffer.from(credential, 'hex'), codeSeconds],
+      );
       return code;
     },
     async spend(code, address) {
@@ -54,7 +55,8 @@ async function spend(sql: Sql, code: string): Promise<string | undefined> {
     `with spent as (delete from watershed.login_code where hash = $1 returning name, kind, issuer)
      insert into watershed.session (hash, name, kind, issuer, expires_at)
      select $2, name, kind, issuer, now() + $3 * interval '1 second' from spent`,
-    [hashSecret(code), hashSecret(cookie), sessionSeconds]);
+    [hashSecret(code), hashSecret(cookie), sessionSeconds],
+  );
   return made === 1 ? cookie : undefined;
 }
 
@@ -66,8 +68,10 @@ export function openSessions(options: { database: Database; adminToken: string }
       const [row] = await database.query<{ name: string; kind: 'admin' | 'read'; issuer: Buffer }>(
         `select name, kind, issuer from watershed.session s
           where hash = $1 and expires_at > now()
-            and (issuer = $2 or exists (select from watershed.token t where t.hash = s.issuer and t.revoked_at is null))`,
-        [hashSecret(cookie), adminHash]);
+            and (issuer = $2
+                 or exists (select from watershed.token t where t.hash = s.issuer and t.revoked_at is null))`,
+        [hashSecret(cookie), adminHash],
+      );
       return row && { name: row.name, kind: row.kind, credential: row.issuer.toString('hex') };
     },
     async end(cookie) {

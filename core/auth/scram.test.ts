@@ -3,9 +3,10 @@ import { scramVerifier } from './scram.ts';
 
 // The example of RFC 7677, section 3: user "user", password "pencil".
 const salt = Buffer.from('W22ZaJ0SNY7soEsUEjb6gQ==', 'base64');
-const authMessage = 'n=user,r=rOprNGfwEbeRWgbNEkqO,'
-  + 'r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,'
-  + 'c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0';
+const authMessage =
+  'n=user,r=rOprNGfwEbeRWgbNEkqO,' +
+  'r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,' +
+  'c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0';
 const proof = Buffer.from('dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=', 'base64');
 const serverSignature = '6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=';
 

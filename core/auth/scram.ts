@@ -16,5 +16,10 @@ export interface ScramVerifier {
 export async function scramVerifier(password: string, salt: Uint8Array = randomBytes(16)): Promise<ScramVerifier> {
   const salted = await derive(password, salt, iterations, 32, 'sha256');
   const keyFor = (purpose: string): Buffer => createHmac('sha256', salted).update(purpose).digest();
-  return { salt, iterations, storedKey: createHash('sha256').update(keyFor('Client Key')).digest(), serverKey: keyFor('Server Key') };
+  return {
+    salt,
+    iterations,
+    storedKey: createHash('sha256').update(keyFor('Client Key')).digest(),
+    serverKey: keyFor('Server Key'),
+  };
 }

@@ -3,11 +3,21 @@ import { createSlowdown } from './slowdown.ts';
 
 const address = '192.0.2.1';
 
-function timed(): { fail: (from?: string) => void; answers: number[]; clock: ReturnType<typeof manualClock>; slowdown: ReturnType<typeof createSlowdown> } {
+function timed(): {
+  fail: (from?: string) => void;
+  answers: number[];
+  clock: ReturnType<typeof manualClock>;
+  slowdown: ReturnType<typeof createSlowdown>;
+} {
   const clock = manualClock(0);
   const slowdown = createSlowdown(clock);
   const answers: number[] = [];
-  return { clock, slowdown, answers, fail: (from = address) => void slowdown.failed(from).then(() => answers.push(clock.now())) };
+  return {
+    clock,
+    slowdown,
+    answers,
+    fail: (from = address) => void slowdown.failed(from).then(() => answers.push(clock.now())),
+  };
 }
 
 test('each failure waits longer, at most three seconds, and parallel ones wait for each other', async () => {

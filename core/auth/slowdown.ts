@@ -9,7 +9,10 @@ const addressesMax = 10_000;
 
 /** Makes guessing slow. Who is right is never kept waiting. */
 export interface Slowdown {
-  /** Resolves when the refusal may be sent: later after each failure, one at a time per address. Throws `rate_limited`. */
+  /**
+   * Resolves when the refusal may be sent: later after each failure, one at a time per address. Throws
+   * `rate_limited`.
+   */
   failed(address: string): Promise<void>;
   succeeded(address: string): void;
 }
@@ -22,7 +25,9 @@ export function createSlowdown(clock: Clock): Slowdown {
       const entry = known.get(address) ?? { failures: 0, lastAt: now, waiting: 0, turn: Promise.resolve() };
       if (now - entry.lastAt > forgottenAfterMs) entry.failures = 0;
       if (entry.waiting >= waitingMax) {
-        throw new WatershedError('rate_limited', 'too many wrong tokens from this address', { hint: 'wait a few seconds' });
+        throw new WatershedError('rate_limited', 'too many wrong tokens from this address', {
+          hint: 'wait a few seconds',
+        });
       }
       // Re-entered, so that the first of the map is the one that has been quiet for longest.
       known.delete(address);

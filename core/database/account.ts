@@ -24,9 +24,14 @@ export async function serverAccount(): Promise<Account | undefined> {
   try {
     await run('useradd', ['--system', '--user-group', '--no-create-home', '--shell', '/bin/false', 'postgres']);
   } catch (cause) {
-    throw new WatershedError('bad_config', 'PostgreSQL does not run as root, and a user `postgres` to run it as cannot be made', {
-      cause, hint: 'start Watershed as another user than root, or make a user named postgres',
-    });
+    throw new WatershedError(
+      'bad_config',
+      'PostgreSQL does not run as root, and a user `postgres` to run it as cannot be made',
+      {
+        cause,
+        hint: 'start Watershed as another user than root, or make a user named postgres',
+      },
+    );
   }
   const made = await lookUp();
   if (made === undefined) throw new WatershedError('internal', 'the user postgres was made and cannot be found');
@@ -42,16 +47,23 @@ async function lookUp(): Promise<Account | undefined> {
   }
 }
 
-/** Refuses, naming the folder and the command, where `account` cannot reach `path` because a folder above is closed to it. */
+/**
+ * Refuses, naming the folder and the command, where `account` cannot reach `path` because a folder above is closed to
+ * it.
+ */
 export async function requireReach(account: Account, path: string): Promise<void> {
   for (let folder = path; ; folder = dirname(folder)) {
     const { mode, uid, gid } = await stat(folder);
     const bit = uid === account.uid ? constants.S_IXUSR : gid === account.gid ? constants.S_IXGRP : constants.S_IXOTH;
     if ((mode & bit) === 0) {
-      throw new WatershedError('disk', `the database server runs as user postgres, who may not pass through ${folder}`, {
-        hint: `allow it with \`chmod o+x ${folder}\`, or start Watershed as another user than root, or put it elsewhere`,
-        context: { path },
-      });
+      throw new WatershedError(
+        'disk',
+        `the database server runs as user postgres, who may not pass through ${folder}`,
+        {
+          hint: `allow it with \`chmod o+x ${folder}\`, start as another user than root, or put it elsewhere`,
+          context: { path },
+        },
+      );
     }
     if (dirname(folder) === folder) return;
   }

@@ -2,19 +2,25 @@ import pg from 'pg';
 import { type Clock, systemClock } from '../clock.ts';
 import { WatershedError, isWatershedError, messageOf, systemCode } from '../errors.ts';
 
-/** Statements of one connection or of the pool. int8 arrives as bigint, timestamptz as Date, bytea as Buffer, json parsed. */
+/**
+ * Statements of one connection or of the pool. int8 arrives as bigint, timestamptz as Date, bytea as Buffer, json
+ * parsed.
+ */
 export interface Sql {
-  /** The rows. Parameters are `$1…`; bigint, string, number, boolean, Date, null and Uint8Array are taken as they are. */
+  /**
+   * The rows. Parameters are `$1…`; bigint, string, number, boolean, Date, null and Uint8Array are taken as they are.
+   */
   query<Row extends object>(statement: string, parameters?: readonly unknown[]): Promise<Row[]>;
   /** How many rows were changed. Without parameters the text may hold several statements. */
   execute(statement: string, parameters?: readonly unknown[]): Promise<number>;
 }
 
 /**
- * PostgreSQL, through a pool. Errors: `unavailable` (no connection, or it broke: the statement may or may not have been
- * carried out), `conflict` (serialisation failure or deadlock: nothing was changed), `already_exists` (unique violation), `disk`
- * (the server has no space), `cancelled`, `bad_config` (it does not let us in), else `internal`. `context.sqlState` holds
- * the server's code (PostgreSQL manual, Appendix A), `context.constraint` the name of a violated constraint.
+ * PostgreSQL, through a pool. Errors: `unavailable` (no connection, or it broke: the statement may or may not have
+ * been carried out), `conflict` (serialisation failure or deadlock: nothing was changed), `already_exists` (unique
+ * violation), `disk` (the server has no space), `cancelled`, `bad_config` (it does not let us in), else `internal`.
+ * `context.sqlState` holds the server's code (PostgreSQL manual, Appendix A), `context.constraint` the name of a
+ * violated constraint.
  */
 export interface Database extends Sql, AsyncDisposable {
   /**
@@ -23,8 +29,8 @@ export interface Database extends Sql, AsyncDisposable {
    */
   transaction<Result>(work: (sql: Sql) => Promise<Result>): Promise<Result>;
   /**
-   * Calls back with the payload of every NOTIFY on the channel until disposed. Where the connection broke, it is made again and
-   * the callback is called with undefined: something may have been missed.
+   * Calls back with the payload of every NOTIFY on the channel until disposed. Where the connection broke, it is made
+   * again and the callback is called with undefined: something may have been missed.
    */
   listen(channel: string, callback: (payload: string | undefined) => void): Promise<AsyncDisposable>;
 }
@@ -32,7 +38,10 @@ export interface Database extends Sql, AsyncDisposable {
 const connectTimeoutMs = 10_000;
 const relistenAfterMs = 500;
 
-/** A database at `url`. Connects when first asked. `max` is the most connections, of which LISTEN takes one per channel more. */
+/**
+ * A database at `url`. Connects when first asked. `max` is the most connections, of which LISTEN takes one per
+ * channel more.
+ */
 export function openDatabase(url: string, options: { max: number; applicationName?: string; clock?: Clock }): Database {
   const config: pg.ClientConfig = {
     connectionString: url,
@@ -66,7 +75,10 @@ export function openDatabase(url: string, options: { max: number; applicationNam
 }
 
 function sqlOf(client: pg.Pool | pg.PoolClient): Sql {
-  const send = async <Row extends object>(statement: string, parameters?: readonly unknown[]): Promise<pg.QueryResult<Row>> => {
+  const send = async <Row extends object>(
+    statement: string,
+    parameters?: readonly unknown[],
+  ): Promise<pg.QueryResult<Row>> => {
     try {
       return await client.query<Row>(statement, parameters === undefined ? undefined : [...parameters]);
     } catch (error) {
@@ -91,7 +103,9 @@ async function transaction<Result>(pool: pg.Pool, work: (sql: Sql) => Promise<Re
     const sql = sqlOf(client);
     await sql.execute('begin');
     const result = await work(sql).catch(async (error: unknown) => {
-      await client.query('rollback').then(() => { broken = false; }, ignore);
+      await client.query('rollback').then(() => {
+        broken = false;
+      }, ignore);
       throw error;
     });
     await commit(client);
@@ -110,10 +124,13 @@ async function commit(client: pg.PoolClient): Promise<void> {
   } catch (cause) {
     const error = databaseError(cause);
     if (error.code !== 'unavailable') throw error;
-    throw new WatershedError('commit_unknown', 'the connection to the database broke before it answered a commit', { cause });
+    throw new WatershedError('commit_unknown', 'the connection to the database broke before it answered a commit', {
+      cause,
+    });
   }
   // The answer to the commit of a transaction in which a statement had failed, and `work` had gone on.
-  if (command !== 'COMMIT') throw new WatershedError('internal', 'a transaction went on after a statement of it had failed');
+  if (command !== 'COMMIT')
+    throw new WatershedError('internal', 'a transaction went on after a statement of it had failed');
 }
 
 interface Listener {
@@ -122,7 +139,10 @@ interface Listener {
 }
 
 async function listen(
-  config: pg.ClientConfig, clock: Clock, channel: string, callback: (payload: string | undefined) => void,
+  config: pg.ClientConfig,
+  clock: Clock,
+  channel: string,
+  callback: (payload: string | undefined) => void,
 ): Promise<AsyncDisposable> {
   const closing = new AbortController();
   const connect = async (): Promise<Listener> => {
@@ -185,23 +205,33 @@ function databaseError(error: unknown): WatershedError {
   const code = systemCode(error) ?? '';
   const message = messageOf(error);
   if (!/^[0-9A-Z]{5}$/.test(code)) {
-    // Not the server's answer but the way to it: refused, reset, timed out, "Connection terminated" (which has no code).
+    // Not the server's answer but the way to it: refused, reset, timed out, "Connection terminated" (which has no
+    // code).
     return new WatershedError('unavailable', `the database cannot be reached: ${message}`, {
-      cause: error, context: { systemCode: code }, hint: 'see whether it runs and whether DATABASE_URL names it rightly',
+      cause: error,
+      context: { systemCode: code },
+      hint: 'see whether it runs and whether DATABASE_URL names it rightly',
     });
   }
-  const detail = typeof error === 'object' && error !== null && 'constraint' in error ? String(error.constraint) : undefined;
+  const detail =
+    typeof error === 'object' && error !== null && 'constraint' in error ? String(error.constraint) : undefined;
   const context = { sqlState: code, constraint: detail };
   if (code === '28P01' || code === '28000' || code === '3D000') {
-    return new WatershedError('bad_config', `the database does not let us in: ${message}`,
-      { cause: error, context, hint: 'look at user, password and database name in DATABASE_URL' });
+    return new WatershedError('bad_config', `the database does not let us in: ${message}`, {
+      cause: error,
+      context,
+      hint: 'look at user, password and database name in DATABASE_URL',
+    });
   }
   if (/^(08|57P0)/.test(code) || code === '53300') {
     return new WatershedError('unavailable', `the database is not available: ${message}`, { cause: error, context });
   }
   if (code === '53100') {
-    return new WatershedError('disk', `the database has no space left: ${message}`,
-      { cause: error, context, hint: 'free some space on the disk of the database' });
+    return new WatershedError('disk', `the database has no space left: ${message}`, {
+      cause: error,
+      context,
+      hint: 'free some space on the disk of the database',
+    });
   }
   if (code === '40001' || code === '40P01') return new WatershedError('conflict', message, { cause: error, context });
   if (code === '23505') return new WatershedError('already_exists', message, { cause: error, context });

@@ -8,7 +8,14 @@ import { keptSecret, writePrivate } from '../secrets.ts';
 import { type Account, requireReach, serverAccount } from './account.ts';
 import { ownFolder } from './owner.ts';
 import {
-  type RunningServer, clearLeftovers, createCluster, hasCluster, readPidFile, serverPrograms, serverUser, startOnFreePort,
+  type RunningServer,
+  clearLeftovers,
+  createCluster,
+  hasCluster,
+  readPidFile,
+  serverPrograms,
+  serverUser,
+  startOnFreePort,
 } from './server.ts';
 
 const serverVersion = '18'; // the major version that package.json brings; files of another are not read
@@ -21,14 +28,18 @@ export interface EmbeddedDatabase extends AsyncDisposable {
 
 /**
  * Starts the PostgreSQL of the data folder, making it the first time: files in `<dataDir>/postgres`, the password in
- * `<dataDir>/postgres.password` (owner only), the port in `<dataDir>/postgres.port`. Takes the data folder for this process.
- * A server that dies is started again. Disposing stops it cleanly and gives the folder back.
+ * `<dataDir>/postgres.password` (owner only), the port in `<dataDir>/postgres.port`. Takes the data folder for this
+ * process. A server that dies is started again. Disposing stops it cleanly and gives the folder back.
  *
- * Errors: `already_exists` (another process owns the folder), `disk` (space, rights, a read-only disk), `bad_config` (no
- * embedded server for this machine, files of another major version), `unavailable` (it does not start; the log's end
- * is in the message).
+ * Errors: `already_exists` (another process owns the folder), `disk` (space, rights, a read-only disk), `bad_config`
+ * (no embedded server for this machine, files of another major version), `unavailable` (it does not start; the log's
+ * end is in the message).
  */
-export async function openEmbedded(options: { dataDir: string; logger: Logger; clock: Clock }): Promise<EmbeddedDatabase> {
+export async function openEmbedded(options: {
+  dataDir: string;
+  logger: Logger;
+  clock: Clock;
+}): Promise<EmbeddedDatabase> {
   const { logger, clock } = options;
   const dataDir = resolve(options.dataDir);
   const folder = join(dataDir, 'postgres');
@@ -95,7 +106,10 @@ function supervise(first: RunningServer, start: () => Promise<RunningServer>, lo
 
 async function makeDataFolder(dataDir: string, account: Account | undefined): Promise<void> {
   try {
-    const existed = await stat(dataDir).then(() => true, () => false);
+    const existed = await stat(dataDir).then(
+      () => true,
+      () => false,
+    );
     await mkdir(dataDir, { recursive: true });
     // Of a folder that we made, others need no more than the way through, and that only for user postgres.
     if (!existed) await chmod(dataDir, account === undefined ? 0o700 : 0o711);
@@ -111,9 +125,13 @@ async function makeDataFolder(dataDir: string, account: Account | undefined): Pr
 async function requireVersion(folder: string): Promise<void> {
   const version = (await readFile(join(folder, 'PG_VERSION'), 'utf8')).trim();
   if (version === serverVersion) return;
-  throw new WatershedError('bad_config', `${folder} was made by PostgreSQL ${version}; this program brings ${serverVersion}`, {
-    hint: 'back up with the older Watershed (`watershed backup`) and restore into a new data folder with this one',
-  });
+  throw new WatershedError(
+    'bad_config',
+    `${folder} was made by PostgreSQL ${version}; this program brings ${serverVersion}`,
+    {
+      hint: 'back up with the older Watershed (`watershed backup`) and restore into a new data folder with this one',
+    },
+  );
 }
 
 async function rememberedPort(dataDir: string): Promise<number> {

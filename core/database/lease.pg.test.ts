@@ -9,7 +9,9 @@ import { migrate } from './migrate.ts';
 let server: TestPostgres;
 let url: string;
 let database: Database;
-beforeAll(async () => { server = await startPostgres(); }, 30_000);
+beforeAll(async () => {
+  server = await startPostgres();
+}, 30_000);
 beforeEach(async () => {
   url = await server.createDatabase();
   database = openDatabase(url, { max: 6 });
@@ -39,7 +41,9 @@ test('one holds a lease, the other waits until it is given back, and the epoch g
 test('a holder that lives keeps its lease well beyond the time of one', async () => {
   await using held = await acquireLease(database, 'writer', 'a', { clock, ttlMs: 600 });
   const signal = AbortSignal.timeout(2000);
-  await expect(acquireLease(database, 'writer', 'b', { clock, ttlMs: 600, signal })).rejects.toMatchObject({ name: 'TimeoutError' });
+  await expect(acquireLease(database, 'writer', 'b', { clock, ttlMs: 600, signal })).rejects.toMatchObject({
+    name: 'TimeoutError',
+  });
   expect(held.signal.aborted).toBe(false);
 });
 
@@ -51,7 +55,9 @@ test('a standby takes over from a killed process within the time of a lease', as
     await acquireLease(openDatabase(process.argv[1], { max: 1 }), 'writer', 'child', { clock, ttlMs: 1500 });
     console.log('held');
     setInterval(() => undefined, 1000);`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script, url], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script, url], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   await new Promise((resolve) => child.stdout.once('data', resolve));
   const standby = acquireLease(database, 'writer', 'standby', { clock, ttlMs: 1500 });
   const killedAt = performance.now();
@@ -63,7 +69,9 @@ test('a standby takes over from a killed process within the time of a lease', as
 
 test('a holder that was overtaken is told that it is fenced', async () => {
   await using held = await acquireLease(database, 'writer', 'a', { clock, ttlMs: 200 });
-  await database.execute(`update watershed.lease set holder = 'b', epoch = epoch + 1, expires_at = now() + interval '1 hour'`);
+  await database.execute(
+    `update watershed.lease set holder = 'b', epoch = epoch + 1, expires_at = now() + interval '1 hour'`,
+  );
   await expect(held.keep(new AbortController().signal)).rejects.toMatchObject({ code: 'fenced', retryable: false });
   expect(held.signal.reason).toMatchObject({ code: 'fenced' });
   await held[Symbol.asyncDispose]();
@@ -76,7 +84,12 @@ describe('while the database does not answer', () => {
     let down = false;
     const execute: Database['execute'] = (statement, parameters) =>
       down ? Promise.reject(new WatershedError('unavailable', 'down')) : database.execute(statement, parameters);
-    return { database: { ...database, execute }, down: () => { down = true; } };
+    return {
+      database: { ...database, execute },
+      down: () => {
+        down = true;
+      },
+    };
   };
 
   test('a lease counts as lost when its time is over, not before', async () => {
@@ -93,7 +106,11 @@ describe('while the database does not answer', () => {
   test('a lease whose epoch every commit checks may be held through it', async () => {
     const time = manualClock();
     const world = cut();
-    const held = await acquireLease(world.database, 'writer', 'a', { clock: time, ttlMs: 8000, holdThroughOutage: true });
+    const held = await acquireLease(world.database, 'writer', 'a', {
+      clock: time,
+      ttlMs: 8000,
+      holdThroughOutage: true,
+    });
     world.down();
     await time.advance(60_000);
     expect(held.signal.aborted).toBe(false);

@@ -9,8 +9,9 @@ export interface LeaseOptions {
   /** Gives up waiting. */
   readonly signal?: AbortSignal;
   /**
-   * Holds on while the database cannot be reached, when nobody can say who holds the lease. Only right where everything done
-   * under the lease is a commit that checks the epoch. Otherwise the lease counts as lost after `ttlMs` without an answer.
+   * Holds on while the database cannot be reached, when nobody can say who holds the lease. Only right where
+   * everything done under the lease is a commit that checks the epoch. Otherwise the lease counts as lost after
+   * `ttlMs` without an answer.
    */
   readonly holdThroughOutage?: boolean;
 }
@@ -31,10 +32,15 @@ const renewalsPerTtl = 4; // three may fail before the lease does
 const standbyPollMs = 1_000; // how soon a lease that was given back is noticed
 
 /**
- * Waits until the lease is free and takes it. `holder` names this process for people who look at the table. All times are
- * by the database's clock, so that machines need not agree. Rejects with the signal's reason, or `unavailable`.
+ * Waits until the lease is free and takes it. `holder` names this process for people who look at the table. All times
+ * are by the database's clock, so that machines need not agree. Rejects with the signal's reason, or `unavailable`.
  */
-export async function acquireLease(database: Database, name: string, holder: string, options: LeaseOptions): Promise<Lease> {
+export async function acquireLease(
+  database: Database,
+  name: string,
+  holder: string,
+  options: LeaseOptions,
+): Promise<Lease> {
   const { clock, signal } = options;
   const ttlMs = options.ttlMs ?? ttlMsDefault;
   for (let reached = false; ;) {
@@ -42,7 +48,8 @@ export async function acquireLease(database: Database, name: string, holder: str
     const askedAt = clock.monotonic();
     try {
       const epoch = await take(database, name, holder, ttlMs);
-      if (epoch !== undefined) return hold(database, { name, holder, epoch, ttlMs, heldUntil: askedAt + ttlMs }, options);
+      if (epoch !== undefined)
+        return hold(database, { name, holder, epoch, ttlMs, heldUntil: askedAt + ttlMs }, options);
       reached = true;
       await clock.sleep(Math.min(standbyPollMs, await remainingMs(database, name)), signal);
     } catch (error) {
@@ -53,9 +60,15 @@ export async function acquireLease(database: Database, name: string, holder: str
   }
 }
 
-/** Runs `work` under the lease: waits for it, stops the work by its signal when the lease is lost, gives it back at the end. */
+/**
+ * Runs `work` under the lease: waits for it, stops the work by its signal when the lease is lost, gives it back at
+ * the end.
+ */
 export async function withLease<Result>(
-  database: Database, name: string, holder: string, options: LeaseOptions,
+  database: Database,
+  name: string,
+  holder: string,
+  options: LeaseOptions,
   work: (signal: AbortSignal, epoch: bigint) => Promise<Result>,
 ): Promise<Result> {
   await using lease = await acquireLease(database, name, holder, options);
@@ -70,13 +83,18 @@ async function take(database: Database, name: string, holder: string, ttlMs: num
      on conflict (name) do update
         set holder = excluded.holder, epoch = held.epoch + 1, expires_at = excluded.expires_at
       where held.expires_at <= clock_timestamp()
-     returning epoch`, [name, holder, ttlMs]);
+     returning epoch`,
+    [name, holder, ttlMs],
+  );
   return row?.epoch;
 }
 
 async function remainingMs(database: Database, name: string): Promise<number> {
   const [row] = await database.query<{ left: number }>(
-    `select ceil(extract(epoch from expires_at - clock_timestamp()) * 1000)::float8 as left from watershed.lease where name = $1`, [name]);
+    `select ceil(extract(epoch from expires_at - clock_timestamp()) * 1000)::float8 as left
+       from watershed.lease where name = $1`,
+    [name],
+  );
   return Math.max(1, row?.left ?? 1);
 }
 
@@ -97,7 +115,9 @@ function hold(database: Database, held: Held, options: LeaseOptions): Lease {
     if (!stopped.signal.aborted) lost.abort(error);
   });
   return {
-    name, epoch, signal: lost.signal,
+    name,
+    epoch,
+    signal: lost.signal,
     async keep(stop) {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       const onLost = (): void => reject(lost.signal.reason);
@@ -124,9 +144,16 @@ async function renewUntil(stop: AbortSignal, database: Database, held: Held, opt
     await clock.sleep(ttlMs / renewalsPerTtl, stop);
     const askedAt = clock.monotonic();
     try {
-      const renewed = await beforeDeadline(clock, heldUntil, options, database.execute(
-        `update watershed.lease set expires_at = clock_timestamp() + $4 * interval '1 millisecond'
-          where name = $1 and holder = $2 and epoch = $3`, [name, holder, epoch, ttlMs]));
+      const renewed = await beforeDeadline(
+        clock,
+        heldUntil,
+        options,
+        database.execute(
+          `update watershed.lease set expires_at = clock_timestamp() + $4 * interval '1 millisecond'
+          where name = $1 and holder = $2 and epoch = $3`,
+          [name, holder, epoch, ttlMs],
+        ),
+      );
       if (renewed === 0) throw fenced(name, epoch, 'another process took it');
       heldUntil = askedAt + ttlMs;
     } catch (error) {
@@ -139,7 +166,12 @@ async function renewUntil(stop: AbortSignal, database: Database, held: Held, opt
 }
 
 /** A statement that hangs must not keep a lease that has run out. */
-async function beforeDeadline(clock: Clock, heldUntil: number, options: LeaseOptions, renewal: Promise<number>): Promise<number> {
+async function beforeDeadline(
+  clock: Clock,
+  heldUntil: number,
+  options: LeaseOptions,
+  renewal: Promise<number>,
+): Promise<number> {
   if (options.holdThroughOutage === true) return renewal;
   const { promise, reject } = Promise.withResolvers<never>();
   const cancel = clock.timer(Math.max(0, heldUntil - clock.monotonic()), () => {
@@ -155,7 +187,10 @@ async function beforeDeadline(clock: Clock, heldUntil: number, options: LeaseOpt
 /** Frees the lease for a standby at once. Where the database is gone it runs out by itself. */
 async function giveBack(database: Database, name: string, epoch: bigint): Promise<void> {
   try {
-    await database.execute('update watershed.lease set expires_at = clock_timestamp() where name = $1 and epoch = $2', [name, epoch]);
+    await database.execute('update watershed.lease set expires_at = clock_timestamp() where name = $1 and epoch = $2', [
+      name,
+      epoch,
+    ]);
   } catch (error) {
     if (!isWatershedError(error, 'unavailable')) throw error;
   }
@@ -163,6 +198,8 @@ async function giveBack(database: Database, name: string, epoch: bigint): Promis
 
 function fenced(name: string, epoch: bigint, why: string, cause?: unknown): WatershedError {
   return new WatershedError('fenced', `lease ${name} (epoch ${epoch}) is lost: ${why}`, {
-    cause, context: { lease: name, epoch }, hint: 'this process stops what it did under the lease; another one goes on with it',
+    cause,
+    context: { lease: name, epoch },
+    hint: 'this process stops what it did under the lease; another one goes on with it',
   });
 }

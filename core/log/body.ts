@@ -8,7 +8,8 @@ export interface Body {
   readonly bytes: Uint8Array;
 }
 
-// Level 1: level 3 gains 3 % in size on posts and costs a fifth more time. The checksum makes our own corruption an error.
+// Level 1: level 3 gains 3 % in size on posts and costs a fifth more time. The checksum makes our own corruption an
+// error.
 const params = { [constants.ZSTD_c_compressionLevel]: 1, [constants.ZSTD_c_checksumFlag]: 1 };
 const inline = 32 * 1024; // below this, the way to another thread and back takes longer than the work
 const compressInThread = promisify(zstdCompress);
@@ -26,13 +27,18 @@ export async function pack(lines: Uint8Array): Promise<Body> {
 /** The lines again, which must be `length` bytes; else, or where the checksum is wrong, `corrupt`. */
 export async function unpack(codec: string, bytes: Uint8Array, length: number): Promise<Uint8Array> {
   const lines = await decompress(codec, bytes, length);
-  if (lines.length !== length) throw new WatershedError('corrupt', `a log batch holds ${lines.length} bytes and should hold ${length}`);
+  if (lines.length !== length)
+    throw new WatershedError('corrupt', `a log batch holds ${lines.length} bytes and should hold ${length}`);
   return lines;
 }
 
 async function decompress(codec: string, bytes: Uint8Array, length: number): Promise<Uint8Array> {
   if (codec === 'none') return bytes;
-  if (codec !== 'zstd') throw new WatershedError('unsupported', `a log batch is compressed with ${codec}, which this version does not know`);
+  if (codec !== 'zstd')
+    throw new WatershedError(
+      'unsupported',
+      `a log batch is compressed with ${codec}, which this version does not know`,
+    );
   const options = { maxOutputLength: Math.max(length, 1), chunkSize: Math.max(length + 1, 64) };
   try {
     return length < inline ? zstdDecompressSync(bytes, options) : await decompressInThread(bytes, options);

@@ -3,14 +3,20 @@ import { recordBytesMax } from './log.ts';
 
 const lineBreak = 0x0a;
 
-/** Refuses (`bad_request`) what `append` may not take: no record at all, a record with a line break or over the limit. */
+/**
+ * Refuses (`bad_request`) what `append` may not take: no record at all, a record with a line break or over the limit.
+ */
 export function checkRecords(records: readonly Uint8Array[]): void {
   if (records.length === 0) throw new WatershedError('bad_request', 'an append needs at least one record');
   for (const record of records) {
     if (record.length > recordBytesMax) {
-      throw new WatershedError('bad_request', `a record of ${record.length} bytes is over the limit of ${recordBytesMax}`);
+      throw new WatershedError(
+        'bad_request',
+        `a record of ${record.length} bytes is over the limit of ${recordBytesMax}`,
+      );
     }
-    if (record.includes(lineBreak)) throw new WatershedError('bad_request', 'a record is one line: it may not hold a line break (0x0A)');
+    if (record.includes(lineBreak))
+      throw new WatershedError('bad_request', 'a record is one line: it may not hold a line break (0x0A)');
   }
 }
 

@@ -1,4 +1,5 @@
 import { type Log, type LogChunk, recordBytesMax } from './log.ts';
+import { encodeText, lines, numbered, readMany, recordsOf, textsOf } from './suite-tools.ts';
 
 /** What the suite needs of an adapter. */
 export interface LogSubject {
@@ -10,46 +11,6 @@ export interface LogSubject {
   /** Gives back what `open` took, the log included. */
   dispose(): Promise<void>;
 }
-
-const text = new TextEncoder();
-const lines = (...values: string[]): Uint8Array[] => values.map((value) => text.encode(value));
-const numbered = (label: string, count: number): Uint8Array[] => lines(...Array.from({ length: count }, (_, index) => `${label}-${index}`));
-
-interface Read {
-  readonly offset: bigint;
-  readonly bytes: Uint8Array;
-}
-
-/** The records of a chunk, after checking that the chunk is what its type promises. */
-function recordsOf(chunk: LogChunk): Read[] {
-  const records: Read[] = [];
-  let start = 0;
-  for (let end = chunk.lines.indexOf(10); end !== -1; end = chunk.lines.indexOf(10, start)) {
-    records.push({ offset: chunk.baseOffset + BigInt(records.length), bytes: chunk.lines.slice(start, end) });
-    start = end + 1;
-  }
-  expect(start).toBe(chunk.lines.length);
-  expect(records).toHaveLength(chunk.count);
-  return records;
-}
-
-async function readMany(log: Log, topic: string, partition: number, from: bigint, count: number): Promise<Read[]> {
-  const records: Read[] = [];
-  let next = from;
-  while (records.length < count) {
-    const chunks = await log.read(topic, partition, next, { maxBytes: 1_000_000, waitMs: 10_000 });
-    if (chunks.length === 0) throw new Error(`the log ran dry after ${records.length} of ${count} records`);
-    for (const chunk of chunks) {
-      expect(chunk.baseOffset).toBeGreaterThanOrEqual(next);
-      expect(chunk.poison).toEqual([]);
-      records.push(...recordsOf(chunk));
-      next = chunk.baseOffset + BigInt(chunk.count);
-    }
-  }
-  return records;
-}
-
-const textsOf = (records: readonly Read[]): string[] => records.map(({ bytes }) => Buffer.from(bytes).toString('utf8'));
 
 let topicNumber = 0;
 const runId = Math.random().toString(36).slice(2, 8);
@@ -72,7 +33,8 @@ export function logSuite(name: string, open: () => Promise<LogSubject>): void {
     };
     const use = (): { makeTopic: typeof makeTopic; log: Log; subject: LogSubject } => ({ makeTopic, log, subject });
     describe('topics', () => topicTests(use));
-    describe('append and read', () => recordTests(use));
+    describe('append', () => recordTests(use));
+    describe('read', () => readTests(use));
     describe('what is refused', () => refusalTests(use));
     describe('waiting', () => waitingTests(use));
     describe('bounds and trim', () => boundsTests(use));
@@ -143,7 +105,9 @@ function recordTests(use: Use): void {
     const { log, makeTopic } = use();
     const topic = await makeTopic();
     const bytes = [
-      text.encode('{"text":"🌊 naïve مرحبا 水位\\u0000"}'), Uint8Array.of(0), Uint8Array.of(0xff, 0xfe, 0x0d, 0xc3, 0x28),
+      encodeText('{"text":"🌊 naïve مرحبا 水位\\u0000"}'),
+      Uint8Array.of(0),
+      Uint8Array.of(0xff, 0xfe, 0x0d, 0xc3, 0x28),
       Uint8Array.from({ length: 5000 }, (_, index) => (index % 256 === 10 ? 11 : index % 256)),
     ];
     await log.append(topic, 0, bytes);
@@ -165,13 +129,17 @@ function recordTests(use: Use): void {
   test('one append of many bytes keeps its order', async () => {
     const { log, makeTopic } = use();
     const topic = await makeTopic();
-    const many = Array.from({ length: 30_000 }, (_, index) => text.encode(`${index}:${'x'.repeat(700)}`));
+    const many = Array.from({ length: 30_000 }, (_, index) => encodeText(`${index}:${'x'.repeat(700)}`));
     await log.append(topic, 0, many);
     const records = await readMany(log, topic, 0, 0n, many.length);
-    expect(records.map(({ bytes }) => Number.parseInt(Buffer.from(bytes.subarray(0, 8)).toString(), 10)))
-      .toEqual(many.map((_, index) => index));
+    expect(records.map(({ bytes }) => Number.parseInt(Buffer.from(bytes.subarray(0, 8)).toString(), 10))).toEqual(
+      many.map((_, index) => index),
+    );
   }, 30_000);
 
+}
+
+function readTests(use: Use): void {
   test('a read may begin in the middle of what was appended together', async () => {
     const { log, makeTopic } = use();
     const topic = await makeTopic();
@@ -245,8 +213,12 @@ function refusalTests(use: Use): void {
     const { log } = use();
     const topic = `suite_${runId}_absent`;
     const attempts = [
-      log.append(topic, 0, lines('a')), log.read(topic, 0, 0n, options), log.bounds(topic, 0), log.partitions(topic),
-      log.identity(topic), log.trim(topic, 0, 1n),
+      log.append(topic, 0, lines('a')),
+      log.read(topic, 0, 0n, options),
+      log.bounds(topic, 0),
+      log.partitions(topic),
+      log.identity(topic),
+      log.trim(topic, 0, 1n),
     ];
     for (const attempt of await Promise.allSettled(attempts)) {
       expect(attempt).toMatchObject({ status: 'rejected', reason: { code: 'not_found' } });
@@ -256,7 +228,12 @@ function refusalTests(use: Use): void {
   test('a partition that does not exist is not found', async () => {
     const { log, makeTopic } = use();
     const topic = await makeTopic(2);
-    const attempts = [log.append(topic, 2, lines('a')), log.read(topic, 2, 0n, options), log.bounds(topic, 2), log.trim(topic, 2, 1n)];
+    const attempts = [
+      log.append(topic, 2, lines('a')),
+      log.read(topic, 2, 0n, options),
+      log.bounds(topic, 2),
+      log.trim(topic, 2, 1n),
+    ];
     for (const attempt of await Promise.allSettled(attempts)) {
       expect(attempt).toMatchObject({ status: 'rejected', reason: { code: 'not_found' } });
     }
@@ -267,7 +244,9 @@ function refusalTests(use: Use): void {
     const topic = await makeTopic();
     await log.append(topic, 0, lines('a'));
     const { next } = await log.bounds(topic, 0);
-    await expect(log.read(topic, 0, next + 5n, { maxBytes: 1000, waitMs: 10_000 })).rejects.toMatchObject({ code: 'offset_out_of_range' });
+    await expect(log.read(topic, 0, next + 5n, { maxBytes: 1000, waitMs: 10_000 })).rejects.toMatchObject({
+      code: 'offset_out_of_range',
+    });
   });
 }
 
@@ -338,7 +317,9 @@ function boundsTests(use: Use): void {
     expect(textsOf(rest).slice(0, 2)).toEqual(['b2-3', 'b2-4']);
     expect(textsOf(rest).at(-1)).toBe('b4-9');
     if (earliest > 0n) {
-      await expect(log.read(topic, 0, earliest - 1n, { maxBytes: 1000, waitMs: 0 })).rejects.toMatchObject({ code: 'offset_out_of_range' });
+      await expect(log.read(topic, 0, earliest - 1n, { maxBytes: 1000, waitMs: 0 })).rejects.toMatchObject({
+        code: 'offset_out_of_range',
+      });
     }
     await log.trim(topic, 0, 0n);
     expect(await log.bounds(topic, 0)).toEqual({ earliest, next });

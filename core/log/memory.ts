@@ -70,11 +70,19 @@ function boundsOf({ batches, next }: Partition): { earliest: bigint; next: bigin
 }
 
 function outOfRange(topic: string, partition: number, offset: bigint): WatershedError {
-  return new WatershedError('offset_out_of_range', `topic ${topic} does not hold offset ${offset} of partition ${partition}`,
-    { context: { topic, partition, offset } });
+  return new WatershedError(
+    'offset_out_of_range',
+    `topic ${topic} does not hold offset ${offset} of partition ${partition}`,
+    { context: { topic, partition, offset } },
+  );
 }
 
-async function waitForAppend(source: Partition, waitMs: number, signal: AbortSignal | undefined, clock: Clock): Promise<void> {
+async function waitForAppend(
+  source: Partition,
+  waitMs: number,
+  signal: AbortSignal | undefined,
+  clock: Clock,
+): Promise<void> {
   const woken = Promise.withResolvers<void>();
   const wake = (): void => woken.resolve();
   source.waiting.add(wake);

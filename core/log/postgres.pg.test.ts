@@ -40,7 +40,9 @@ logSuite('the Postgres log', async () => {
 describe('the Postgres log', () => {
   let server: TestPostgres;
   let database: Database;
-  beforeAll(async () => { server = await startPostgres(); }, 30_000);
+  beforeAll(async () => {
+    server = await startPostgres();
+  }, 30_000);
   beforeEach(async () => {
     database = openDatabase(await server.createDatabase(), { max: 8 });
     await migrate(database);
@@ -51,7 +53,8 @@ describe('the Postgres log', () => {
   const records = (...values: string[]): Uint8Array[] => values.map((value) => new TextEncoder().encode(value));
   const now = { maxBytes: 100_000_000, waitMs: 0 };
   const slices = async (topic: string): Promise<number> =>
-    (await database.query('select from pg_inherits where inhparent = to_regclass($1)', [`watershed.log_${topic}`])).length;
+    (await database.query('select from pg_inherits where inhparent = to_regclass($1)', [`watershed.log_${topic}`]))
+      .length;
   /** Appends one record at a time until the topic has `count` slices of time. */
   const fillSlices = async (log: Log, topic: string, partition: number, count: number): Promise<void> => {
     while ((await slices(topic)) < count) await log.append(topic, partition, records('x'));
@@ -63,7 +66,8 @@ describe('the Postgres log', () => {
     await log.append('posts', 0, records('x'));
     const storage = await database.query<{ attstorage: string }>(
       `select distinct attstorage::text from pg_attribute join pg_class on pg_class.oid = attrelid
-        where relname like 'log\\_posts%' and relkind in ('r', 'p') and attname = 'body'`);
+        where relname like 'log\\_posts%' and relkind in ('r', 'p') and attname = 'body'`,
+    );
     expect(storage).toEqual([{ attstorage: 'e' }]);
   });
 
@@ -132,17 +136,22 @@ describe('the Postgres log', () => {
     await using log = createPostgresLog(database, systemClock);
     await log.ensureTopic('posts', 1);
     await log.append('posts', 0, records('a'.repeat(500), 'b'.repeat(500)));
-    await database.execute('update watershed.log_batch set body = set_byte(body, length(body) - 1, 255 - get_byte(body, length(body) - 1))');
+    await database.execute(
+      'update watershed.log_batch set body = set_byte(body, length(body) - 1, 255 - get_byte(body, length(body) - 1))',
+    );
     await expect(log.read('posts', 0, 0n, now)).rejects.toMatchObject({ code: 'corrupt', retryable: false });
   });
 
-  test('what was acknowledged is there after the server was killed, and a waiting reader finds what comes later', async () => {
+  test('what was acknowledged is there after the server was killed, and a reader finds what comes later', async () => {
     await using log = createPostgresLog(database, systemClock);
     await log.ensureTopic('posts', 1);
     await log.append('posts', 0, records('before'));
     const waiting = log.read('posts', 0, 1n, { maxBytes: 1000, waitMs: 60_000 }).catch((error: unknown) => error);
     await server.kill();
-    await expect(log.append('posts', 0, records('lost'))).rejects.toMatchObject({ code: 'unavailable', retryable: true });
+    await expect(log.append('posts', 0, records('lost'))).rejects.toMatchObject({
+      code: 'unavailable',
+      retryable: true,
+    });
     await server.restart();
     // The reader was told that the database is gone, or never noticed: both are right.
     const again = log.read('posts', 0, 1n, { maxBytes: 1000, waitMs: 60_000 });

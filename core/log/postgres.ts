@@ -12,11 +12,11 @@ const noSuchSlice = '23514'; // check_violation: "no partition of relation found
 const blockBytesMax = 4 * 1024 * 1024; // a larger append becomes several rows, so that no reader must take it whole
 const rowsPerReadMax = 1024;
 const attemptsMax = 10; // a slice that was made may be over before the append that wanted it comes again
-const pollMs = 1000; // where a NOTIFY was lost (a broken connection, a pooler in between) a reader is no later than this
+const pollMs = 1000; // where a NOTIFY was lost (a broken connection, a pooler between) a reader is no later than this
 
 /**
- * The log in PostgreSQL: a row is a batch of records, compressed (tables: migration 0002). Measured on 2 cores with fsync,
- * posts of 0.75 KB in batches of 1,000: see docs and bench/. The database is the caller's, and migrated.
+ * The log in PostgreSQL: a row is a batch of records, compressed (tables: migration 0002). Measured on 2 cores with
+ * fsync, posts of 0.75 KB in batches of 1,000: see docs and bench/. The database is the caller's, and migrated.
  *
  * An append is one statement: it takes offsets from the partition's row, which stays locked until it commits, so
  * offsets become visible in order. Trim drops whole slices of time, when no partition of the topic needs them.
@@ -43,12 +43,16 @@ export function createPostgresLog(database: Database, clock: Clock, options: { r
       }
     },
     read: (topic, partition, from, readOptions) =>
-      wakeups.until(`${topic}/${partition}`, pollMs, readOptions, () => readOnce(database, positions, { topic, partition, from }, readOptions)),
+      wakeups.until(`${topic}/${partition}`, pollMs, readOptions, () =>
+        readOnce(database, positions, { topic, partition, from }, readOptions),
+      ),
     bounds: (topic, partition) => boundsOf(database, topic, partition),
     async trim(topic, partition, before) {
       const marked = await database.execute(
         `update watershed.log_partition set trimmed_below = least(greatest(trimmed_below, $3), next_offset)
-          where topic = $1 and partition = $2`, [topic, partition, before]);
+          where topic = $1 and partition = $2`,
+        [topic, partition, before],
+      );
       if (marked === 0) throw await notFound(database, topic, partition);
       await dropSlices(database, topic);
     },
@@ -92,9 +96,21 @@ const appendStatement = `
   )
   select base_offset, pg_notify('${channel}', $1 || '/' || $2) from slot`;
 
-async function appendBlocks(database: Database, topic: string, partition: number, blocks: readonly Block[]): Promise<bigint> {
+async function appendBlocks(
+  database: Database,
+  topic: string,
+  partition: number,
+  blocks: readonly Block[],
+): Promise<bigint> {
   const appendOne = async (sql: Sql, { count, length, codec, bytes }: Block): Promise<bigint> => {
-    const [row] = await sql.query<{ base_offset: bigint }>(appendStatement, [topic, partition, count, length, codec, bytes]);
+    const [row] = await sql.query<{ base_offset: bigint }>(appendStatement, [
+      topic,
+      partition,
+      count,
+      length,
+      codec,
+      bytes,
+    ]);
     if (row === undefined) throw await notFound(sql, topic, partition);
     return row.base_offset;
   };
@@ -115,8 +131,9 @@ function asAppendError(error: unknown): unknown {
 }
 
 /**
- * Where reads ended: batches from there on are no older than what the read ended with, so that slices of time before that
- * need not be looked at (1 ms instead of 20 with a week of slices). Only a hint. Several, for a partition has several readers.
+ * Where reads ended: batches from there on are no older than what the read ended with, so that slices of time before
+ * that need not be looked at (1 ms instead of 20 with a week of slices). Only a hint. Several, for a partition has
+ * several readers.
  */
 interface Positions {
   /** No batch from `offset` on is older, ms since 1970; 0 where nothing is known. */
@@ -170,7 +187,8 @@ const readStatement = `
            where topic = $1 and partition = $2 and appended_at >= to_timestamp($4::float8 / 1000)
              and base_offset >= coalesce((
                select max(base_offset) from watershed.log_batch
-                where topic = $1 and partition = $2 and base_offset <= $3 and appended_at >= to_timestamp($4::float8 / 1000)), $3)
+                where topic = $1 and partition = $2 and base_offset <= $3
+                  and appended_at >= to_timestamp($4::float8 / 1000)), $3)
            order by base_offset limit ${rowsPerReadMax}) held) counted
    where before < $5 order by base_offset`;
 
@@ -190,8 +208,11 @@ async function readOnce(database: Sql, positions: Positions, at: ReadFrom, optio
   if (first === undefined && from === (await nextOffset(database, topic, partition))) return [];
   const { earliest, next } = await boundsOf(database, topic, partition);
   if (from < earliest || from > next) {
-    throw new WatershedError('offset_out_of_range', `topic ${topic} holds offsets ${earliest} to ${next} of partition ${partition}, not ${from}`,
-      { context: { topic, partition, offset: from, earliest, next } });
+    throw new WatershedError(
+      'offset_out_of_range',
+      `topic ${topic} holds offsets ${earliest} to ${next} of partition ${partition}, not ${from}`,
+      { context: { topic, partition, offset: from, earliest, next } },
+    );
   }
   // An append came between the two looks, or the hint led astray (a topic made anew): the next look goes without it.
   if (sinceMs === 0) return [];
@@ -201,7 +222,9 @@ async function readOnce(database: Sql, positions: Positions, at: ReadFrom, optio
 
 async function nextOffset(sql: Sql, topic: string, partition: number): Promise<bigint> {
   const [row] = await sql.query<{ next: bigint }>(
-    'select next_offset as next from watershed.log_partition where topic = $1 and partition = $2', [topic, partition]);
+    'select next_offset as next from watershed.log_partition where topic = $1 and partition = $2',
+    [topic, partition],
+  );
   if (row === undefined) throw await notFound(sql, topic, partition);
   return row.next;
 }
@@ -210,8 +233,11 @@ async function toChunk(row: BatchRow, from: bigint): Promise<LogChunk> {
   const lines = await unpack(row.codec, row.body, row.bytes);
   const skipped = row.base_offset < from ? Number(from - row.base_offset) : 0;
   return {
-    baseOffset: row.base_offset + BigInt(skipped), count: row.count - skipped,
-    lines: skipLines(lines, skipped), appendedAtMs: Number(row.appended_at_ms), poison: [],
+    baseOffset: row.base_offset + BigInt(skipped),
+    count: row.count - skipped,
+    lines: skipLines(lines, skipped),
+    appendedAtMs: Number(row.appended_at_ms),
+    poison: [],
   };
 }
 
@@ -220,14 +246,18 @@ async function boundsOf(sql: Sql, topic: string, partition: number): Promise<{ e
     `select next_offset as next, coalesce((
        select base_offset from watershed.log_batch b where b.topic = p.topic and b.partition = p.partition
         order by base_offset limit 1), next_offset) as earliest
-       from watershed.log_partition p where topic = $1 and partition = $2`, [topic, partition]);
+       from watershed.log_partition p where topic = $1 and partition = $2`,
+    [topic, partition],
+  );
   if (row === undefined) throw await notFound(sql, topic, partition);
   return row;
 }
 
 async function topicRow(sql: Sql, topic: string): Promise<{ identity: string; partitions: number }> {
   const [row] = await sql.query<{ identity: string; partitions: number }>(
-    'select identity, partitions from watershed.log_topic where topic = $1', [topic]);
+    'select identity, partitions from watershed.log_topic where topic = $1',
+    [topic],
+  );
   if (row === undefined) throw new WatershedError('not_found', `there is no topic ${topic}`);
   return row;
 }

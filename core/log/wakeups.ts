@@ -3,9 +3,15 @@ import type { Clock } from '../clock.ts';
 export interface Wakeups extends AsyncDisposable {
   /** Wakes who waits for `key`; without one, everybody. */
   wake(key: string | undefined): void;
-  /** Calls `attempt` until it finds something, `waitMs` are over (then: an empty list), or the signal is aborted (rejects). */
+  /**
+   * Calls `attempt` until it finds something, `waitMs` are over (then: an empty list), or the signal is aborted
+   * (rejects).
+   */
   until<Found>(
-    key: string, pollMs: number, options: { readonly waitMs: number; readonly signal?: AbortSignal }, attempt: () => Promise<Found[]>,
+    key: string,
+    pollMs: number,
+    options: { readonly waitMs: number; readonly signal?: AbortSignal },
+    attempt: () => Promise<Found[]>,
   ): Promise<Found[]>;
 }
 

@@ -6,7 +6,9 @@ import { storeSuite } from './store.suite.ts';
 import { keyOf } from './store.ts';
 
 let folder: string;
-beforeEach(async () => { folder = await mkdtemp(join(tmpdir(), 'watershed-file-store-')); });
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'watershed-file-store-'));
+});
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 storeSuite('the file store', async () => {
@@ -34,12 +36,14 @@ test('nothing is left of drafts, neither after success nor after failure', async
   const store = await openFileStore(folder);
   await store.put('a/object', bytes('x'));
   await store.putIfAbsent('a/object', bytes('y'));
-  await expect(store.put('a/object/below', bytes('z'))).rejects.toMatchObject({ code: expect.stringMatching(/^(disk|internal)$/) });
+  await expect(store.put('a/object/below', bytes('z'))).rejects.toMatchObject({
+    code: expect.stringMatching(/^(disk|internal)$/),
+  });
   await expect(store.putFile('b', join(folder, 'absent'))).rejects.toMatchObject({ code: 'internal' });
   expect(await readdir(join(folder, '.drafts'))).toEqual([]);
 });
 
-test('drafts of a killed process are cleared after a day, younger ones are somebody\'s work', async () => {
+test("drafts of a killed process are cleared after a day, younger ones are somebody's work", async () => {
   await openFileStore(folder);
   const [old, young] = [join(folder, '.drafts', 'old'), join(folder, '.drafts', 'young')];
   await writeFile(old, 'x');
@@ -66,8 +70,15 @@ test('a file comes over from another file system', async () => {
 
 test('a folder that is a file, and one that nobody may write, are refused with what to do', async () => {
   await writeFile(join(folder, 'file'), '');
-  await expect(openFileStore(join(folder, 'file', 'lake'))).rejects.toMatchObject({ code: 'disk', hint: expect.stringContaining('folder') });
-  await expect(openFileStore('/sys/lake')).rejects.toMatchObject({ code: 'disk', message: expect.stringContaining('/sys/lake'), hint: expect.any(String) });
+  await expect(openFileStore(join(folder, 'file', 'lake'))).rejects.toMatchObject({
+    code: 'disk',
+    hint: expect.stringContaining('folder'),
+  });
+  await expect(openFileStore('/sys/lake')).rejects.toMatchObject({
+    code: 'disk',
+    message: expect.stringContaining('/sys/lake'),
+    hint: expect.any(String),
+  });
 });
 
 test('a folder whose name engines would misread is refused', async () => {

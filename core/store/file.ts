@@ -11,17 +11,22 @@ const draftsFolder = '.drafts'; // beside the objects, for a rename is atomic on
 const draftAgeMaxMs = 24 * 3_600_000; // whoever wrote an older draft is gone
 
 /**
- * The store in a folder, made where it is missing. An object is written as a draft, synced, and renamed into its place (or
- * linked, where it must not exist yet), and the folder is synced: after a power cut it is whole or not there.
+ * The store in a folder, made where it is missing. An object is written as a draft, synced, and renamed into its
+ * place (or linked, where it must not exist yet), and the folder is synced: after a power cut it is whole or not
+ * there.
  *
  * Errors: `disk` with what to do, `bad_config` for a folder whose name other engines would misread.
  */
 export async function openFileStore(folder: string): Promise<Store> {
   const root = resolve(folder);
   if (/[%?#]/.test(root)) {
-    throw new WatershedError('bad_config', `tables cannot be kept in ${root}: engines read %, ? and # in a path in different ways`, {
-      hint: 'choose a folder without these characters',
-    });
+    throw new WatershedError(
+      'bad_config',
+      `tables cannot be kept in ${root}: engines read %, ? and # in a path in different ways`,
+      {
+        hint: 'choose a folder without these characters',
+      },
+    );
   }
   const drafts = join(root, draftsFolder);
   try {
@@ -32,11 +37,15 @@ export async function openFileStore(folder: string): Promise<Store> {
   }
   const pathOf = (key: string): string => {
     checkKey(key);
-    if (key.startsWith(`${draftsFolder}/`)) throw new WatershedError('bad_request', `${key} is in the store's own folder`);
+    if (key.startsWith(`${draftsFolder}/`))
+      throw new WatershedError('bad_request', `${key} is in the store's own folder`);
     return join(root, key);
   };
   const makeFolder = folderMaker(root);
-  const writing = async <Result>(key: string, write: (path: string, draft: string) => Promise<Result>): Promise<Result> => {
+  const writing = async <Result>(
+    key: string,
+    write: (path: string, draft: string) => Promise<Result>,
+  ): Promise<Result> => {
     checkNewKey(key);
     const path = pathOf(key);
     const draft = join(drafts, randomUUID());
@@ -51,14 +60,16 @@ export async function openFileStore(folder: string): Promise<Store> {
   return {
     uri: `file://${root}`,
     get: async (key, range) => read(key, pathOf(key), range),
-    put: (key, bytes) => writing(key, async (path, draft) => {
-      await writeDraft(draft, bytes);
-      await moveIntoPlace(draft, path);
-    }),
-    putIfAbsent: (key, bytes) => writing(key, async (path, draft) => {
-      await writeDraft(draft, bytes);
-      return linkIntoPlace(draft, path);
-    }),
+    put: (key, bytes) =>
+      writing(key, async (path, draft) => {
+        await writeDraft(draft, bytes);
+        await moveIntoPlace(draft, path);
+      }),
+    putIfAbsent: (key, bytes) =>
+      writing(key, async (path, draft) => {
+        await writeDraft(draft, bytes);
+        return linkIntoPlace(draft, path);
+      }),
     putFile: (key, localPath) => writing(key, (path, draft) => putFile(localPath, path, draft)),
     size: async (key) => (await statOf(pathOf(key)))?.size,
     list: (prefix) => list(root, prefix),
@@ -71,7 +82,11 @@ export async function openFileStore(folder: string): Promise<Store> {
   };
 }
 
-async function read(key: string, path: string, range: { readonly start: number; readonly end: number } | undefined): Promise<Uint8Array> {
+async function read(
+  key: string,
+  path: string,
+  range: { readonly start: number; readonly end: number } | undefined,
+): Promise<Uint8Array> {
   try {
     if (range === undefined) return await readFile(path);
     await using file = await open(path, 'r');
@@ -91,8 +106,8 @@ async function read(key: string, path: string, range: { readonly start: number; 
 }
 
 /**
- * Makes folders below `root`, durably. What mkdir finds may have been made by somebody who has not synced it yet, so each folder's
- * entry in the one above is synced once by every process that writes there.
+ * Makes folders below `root`, durably. What mkdir finds may have been made by somebody who has not synced it yet, so
+ * each folder's entry in the one above is synced once by every process that writes there.
  */
 function folderMaker(root: string): (folder: string) => Promise<void> {
   const known = new Set([root]);
@@ -162,7 +177,10 @@ async function syncFolder(folder: string): Promise<void> {
   await handle.sync();
 }
 
-async function* list(root: string, prefix: string): AsyncGenerator<{ key: string; bytes: number; modifiedAtMs: number }> {
+async function* list(
+  root: string,
+  prefix: string,
+): AsyncGenerator<{ key: string; bytes: number; modifiedAtMs: number }> {
   const slash = prefix.lastIndexOf('/');
   const start = slash === -1 ? '' : prefix.slice(0, slash);
   if (start !== '') checkKey(start);
@@ -205,7 +223,10 @@ function isAbsent(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR', 'EISDIR'].includes(systemCode(error) ?? '');
 }
 
-/** Removes what a killed process left behind. A draft of its own first, which tells whether one can write, and what time it is. */
+/**
+ * Removes what a killed process left behind. A draft of its own first, which tells whether one can write, and what
+ * time it is.
+ */
 async function clearDrafts(drafts: string): Promise<void> {
   const probe = join(drafts, randomUUID());
   await writeDraft(probe, new Uint8Array(1));

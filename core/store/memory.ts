@@ -5,7 +5,9 @@ import { type Clock, systemClock } from '../clock.ts';
 import { checkKey, checkNewKey, noSuchObject } from './keys.ts';
 import type { Store } from './store.ts';
 
-/** A store that ends with the process: for tests. `localPath` writes a copy into a temporary folder, gone on dispose. */
+/**
+ * A store that ends with the process: for tests. `localPath` writes a copy into a temporary folder, gone on dispose.
+ */
 export function createMemoryStore(uri = 'memory://lake', clock: Clock = systemClock): Store & AsyncDisposable {
   const objects = new Map<string, { bytes: Uint8Array; modifiedAtMs: number }>();
   let copies: Promise<string> | undefined;

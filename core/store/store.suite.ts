@@ -116,7 +116,8 @@ function objectTests(use: Use): void {
     await store.put(`${base}/object`, contents[0] ?? new Uint8Array());
     let writing = true;
     const writer = (async () => {
-      for (let round = 0; round < 20; round++) await store.put(`${base}/object`, contents[round % 2] ?? new Uint8Array());
+      for (let round = 0; round < 20; round++)
+        await store.put(`${base}/object`, contents[round % 2] ?? new Uint8Array());
       writing = false;
     })();
     while (writing) {
@@ -139,8 +140,11 @@ function absentTests(use: Use): void {
   test('of many at once exactly one makes it, and its bytes stand', async () => {
     const { store, subject, base } = use();
     const other = await subject.another();
-    const made = await Promise.all(Array.from({ length: 16 }, (_, index) =>
-      (index % 2 === 0 ? store : other).putIfAbsent(`${base}/race`, bytes(`writer ${index}`))));
+    const made = await Promise.all(
+      Array.from({ length: 16 }, (_, index) =>
+        (index % 2 === 0 ? store : other).putIfAbsent(`${base}/race`, bytes(`writer ${index}`)),
+      ),
+    );
     expect(made.filter(Boolean)).toHaveLength(1);
     expect(textOf(await store.get(`${base}/race`))).toBe(`writer ${made.indexOf(true)}`);
   });
@@ -173,7 +177,13 @@ function listTests(use: Use): void {
     }
     const under = async (prefix: string): Promise<string[]> =>
       (await keysOf(store, `${base}/${prefix}`)).map((key) => key.slice(base.length + 1));
-    expect(await under('')).toEqual(['data/.b.crc', 'data/a.parquet', 'data/b/c.parquet', 'database', 'metadata/1.json']);
+    expect(await under('')).toEqual([
+      'data/.b.crc',
+      'data/a.parquet',
+      'data/b/c.parquet',
+      'database',
+      'metadata/1.json',
+    ]);
     expect(await under('data/')).toEqual(['data/.b.crc', 'data/a.parquet', 'data/b/c.parquet']);
     expect(await under('data')).toEqual(['data/.b.crc', 'data/a.parquet', 'data/b/c.parquet', 'database']);
     expect(await under('data/b')).toEqual(['data/b/c.parquet']);
@@ -208,15 +218,29 @@ function listTests(use: Use): void {
 }
 
 function nameTests(use: Use): void {
-  test.each([['', 'empty'], ['/lead', 'a leading slash'], ['trail/', 'a trailing slash'], ['a//b', 'an empty segment'], ['a/../b', 'a way up'],
-    ['a/./b', 'a dot'], ['a\u0000b', 'a control character'], ['a\nb', 'a line break']])(
-    'a key like %j is refused: %s', async (key) => {
-      const { store } = use();
-      const attempts = [store.get(key), store.put(key, bytes('x')), store.putIfAbsent(key, bytes('x')), store.size(key), store.delete(key), store.localPath(key)];
-      for (const attempt of await Promise.allSettled(attempts)) {
-        expect(attempt).toMatchObject({ status: 'rejected', reason: { code: 'bad_request' } });
-      }
-    });
+  test.each([
+    ['', 'empty'],
+    ['/lead', 'a leading slash'],
+    ['trail/', 'a trailing slash'],
+    ['a//b', 'an empty segment'],
+    ['a/../b', 'a way up'],
+    ['a/./b', 'a dot'],
+    ['a\u0000b', 'a control character'],
+    ['a\nb', 'a line break'],
+  ])('a key like %j is refused: %s', async (key) => {
+    const { store } = use();
+    const attempts = [
+      store.get(key),
+      store.put(key, bytes('x')),
+      store.putIfAbsent(key, bytes('x')),
+      store.size(key),
+      store.delete(key),
+      store.localPath(key),
+    ];
+    for (const attempt of await Promise.allSettled(attempts)) {
+      expect(attempt).toMatchObject({ status: 'rejected', reason: { code: 'bad_request' } });
+    }
+  });
 
   test('a key with a percent sign is read and deleted, for other engines make such, and never made', async () => {
     const { store, base } = use();

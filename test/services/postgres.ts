@@ -3,7 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '#core/clock.ts';
 import { serverAccount } from '#core/database/account.ts';
-import { type RunningServer, clearLeftovers, createCluster, serverUser, startOnFreePort } from '#core/database/server.ts';
+import {
+  type RunningServer,
+  clearLeftovers,
+  createCluster,
+  serverUser,
+  startOnFreePort,
+} from '#core/database/server.ts';
 import pg from 'pg';
 
 export interface TestPostgres {
@@ -28,7 +34,13 @@ export async function startPostgres(): Promise<TestPostgres> {
   if (account !== undefined) await chmod(home, 0o711);
   const folder = join(home, 'postgres');
   await createCluster(folder, password, account, false);
-  const options = { folder, account, clock, logFile: join(home, 'log'), settings: ['fsync=off', 'shared_buffers=32MB'] };
+  const options = {
+    folder,
+    account,
+    clock,
+    logFile: join(home, 'log'),
+    settings: ['fsync=off', 'shared_buffers=32MB'],
+  };
   let server: RunningServer = await startOnFreePort(options, 0);
   const { port } = server;
   const urlOf = (database: string): string => `postgres://${serverUser}:${password}@127.0.0.1:${port}/${database}`;
