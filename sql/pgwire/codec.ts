@@ -1,4 +1,4 @@
-import { WatershedError } from '#core/errors.ts';
+import { isWatershedError, WatershedError } from '#core/errors.ts';
 import { ByteReader } from './bytes.ts';
 import type { Format } from './encode-rows.ts';
 
@@ -130,6 +130,7 @@ function wellFormed<T>(parse: () => T): T {
 }
 
 function bodyError(error: unknown): WatershedError {
+  if (isWatershedError(error)) return error;
   const text =
     typeof error === 'object' &&
     error !== null &&

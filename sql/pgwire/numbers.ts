@@ -20,8 +20,9 @@ export function float4Text(value: number): string {
       break;
     }
   }
-  const size = Math.abs(value);
-  return size >= 1e-4 && size < 1e6 ? String(Number(shortest)) : scientific(shortest);
+  // Not by size: as a DOUBLE the FLOAT 1e-4 lies below it.
+  const exponent = Number(shortest.slice(shortest.indexOf('e') + 1));
+  return exponent >= -4 && exponent < 6 ? String(Number(shortest)) : scientific(shortest);
 }
 
 function special(value: number): string | undefined {
