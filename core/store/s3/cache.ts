@@ -117,7 +117,8 @@ export class FileCache {
     const old = this.#entries.get(name);
     if (old !== undefined) this.#drop(name, old);
     const { size } = await stat(path);
-    this.#entries.set(name, { path, bytes: size, usedAtMs: this.#options.clock.now() });
+    const entry = { path, bytes: size, usedAtMs: 0 };
+    await this.#use(name, entry);
     this.#bytes += size;
     await this.#makeRoom();
   }

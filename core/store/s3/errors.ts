@@ -23,6 +23,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
   NoSuchBucket: ['bad_config', ({ bucket }) => `there is no bucket ${bucket}`, 'make it, or correct WAREHOUSE_URI'],
   InvalidBucketName: ['bad_config', ({ bucket }) => `${bucket} cannot be the name of a bucket`, 'correct WAREHOUSE_URI: s3://bucket/prefix'],
   InvalidAccessKeyId: badKeys, SignatureDoesNotMatch: badKeys, InvalidToken: badKeys, ExpiredToken: badKeys,
+  XAdminUserNotFound: badKeys, // versitygw
   CredentialsProviderError: ['bad_config', () => 'there are no keys for the object store',
     'set WAREHOUSE_S3_ACCESS_KEY and WAREHOUSE_S3_SECRET_KEY, or give credentials in one of the ways of AWS (environment, profile, role)'],
   AccessDenied: noAccess, Forbidden: noAccess, AllAccessDisabled: noAccess,
