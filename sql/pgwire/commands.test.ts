@@ -58,8 +58,8 @@ test.each(['show tables', 'show all tables', 'select 1', 'describe posts', 'from
 
 test('COPY in both spellings', () => {
   const copyOf = (sql: string): unknown => {
-    const { kind, queryStart: _at, ...rest } = { queryStart: 0, ...parse(sql) };
-    return kind === 'copy' ? rest : kind;
+    const command = parse(sql);
+    return command?.kind === 'copy' ? { query: command.query, options: command.options } : command;
   };
   const csv = { format: 'csv', delimiter: ';', nullText: 'N', header: true, quote: "'", escape: "'", forceQuote: true };
   expect(copyOf(`copy (select ')', "a)" from t) to stdout with (format csv, header, delimiter ';', null 'N', quote '''', force_quote *)`))
@@ -87,7 +87,7 @@ test.each([
 });
 
 const lakeTables = new Set(['posts', 'events', 'raw', 'activity']);
-const target = (sql: string): string => targetOf(splitStatements(sql)[0] ?? { sql, start: 0, tokens: [] }, (name) => lakeTables.has(name));
+const target = (sql: string): string => targetOf(splitStatements(sql)[0] ?? { sql, start: 0, startCharacter: 0, tokens: [] }, (name) => lakeTables.has(name));
 
 test.each([
   'select oid, typname from pg_type', 'SELECT * FROM information_schema.tables', `select current_setting('server_version_num')::int/100`,

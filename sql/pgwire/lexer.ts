@@ -9,8 +9,9 @@ export interface Token {
 
 export interface Statement {
   readonly sql: string;
-  /** Where it starts in the text it was cut from. */
+  /** Where it starts in the text it was cut from, in UTF-16 units and in characters, by which positions are told. */
   readonly start: number;
+  readonly startCharacter: number;
   readonly tokens: readonly Token[];
 }
 
@@ -30,8 +31,11 @@ export function splitStatements(text: string): Statement[] {
   const statements: Statement[] = [];
   let tokens: Token[] = [];
   let start = 0;
+  let startCharacter = 0;
   const close = (end: number): void => {
-    statements.push({ sql: text.slice(start, end), start, tokens: tokens.map((token) => shifted(token, start)) });
+    const sql = text.slice(start, end);
+    statements.push({ sql, start, startCharacter, tokens: tokens.map((token) => shifted(token, start)) });
+    startCharacter += characters(sql) + 1;
     tokens = [];
     start = end + 1;
   };
@@ -152,4 +156,11 @@ export function stringValue(token: Token): string {
 /** The largest number among `$1`, `$2`, …; 0 where there is none. */
 export function parameterCount(tokens: readonly Token[]): number {
   return tokens.reduce((most, token) => (token.kind === 'parameter' ? Math.max(most, Number(token.text)) : most), 0);
+}
+
+/** Characters (code points) of a text: PostgreSQL counts positions in them. */
+export function characters(text: string): number {
+  let count = text.length;
+  for (let index = 0; index < text.length; index++) if ((text.charCodeAt(index) & 0xfc00) === 0xdc00) count--;
+  return count;
 }

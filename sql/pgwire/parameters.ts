@@ -3,7 +3,7 @@ import type { Param } from '../engine/engine.ts';
 import { decodeUtf8 } from './bytes.ts';
 import { civil, epochDays, intervalText } from './datetime.ts';
 import type { Format } from './encode-rows.ts';
-import type { Token } from './lexer.ts';
+import { characters, type Token } from './lexer.ts';
 import { numericText } from './numbers.ts';
 import { elementOf, engineTypeOf, oids } from './types.ts';
 
@@ -261,7 +261,7 @@ export function castParameters(
     const replaced = outer === undefined ? plain : `CAST(${plain} AS ${outer})`;
     out += sql.slice(from, token.start) + replaced;
     from = token.end;
-    shifts.push({ at: out.length, by: replaced.length - (token.end - token.start) });
+    shifts.push({ at: characters(out), by: replaced.length - (token.end - token.start) });
   }
   out += sql.slice(from);
   return {

@@ -1,7 +1,7 @@
-import { WatershedError } from '#core/errors.ts';
+import { isWatershedError, WatershedError } from '#core/errors.ts';
 import type { Field } from './backend.ts';
 import { type Command, parseCommand } from './commands.ts';
-import { parameterCount, splitStatements, type Statement } from './lexer.ts';
+import { characters, parameterCount, splitStatements, type Statement } from './lexer.ts';
 import { type Target, targetOf } from './router.ts';
 
 /** A statement and who answers it. */
@@ -16,7 +16,7 @@ export interface Planned {
 export interface Query {
   readonly statement: Statement;
   readonly target: Target;
-  /** Where it begins in what the client sent. */
+  /** Where it begins in what the client sent, in characters. */
   readonly offset: number;
 }
 
@@ -28,26 +28,29 @@ export interface Description {
 
 /** Throws `bad_request` (42601) or `unsupported` for a door statement that is none. */
 export function plan(statement: Statement, isLakeTable: (name: string) => boolean): Planned {
-  const command = parseCommand(statement);
+  const command = commandOf(statement);
   if (command === undefined) {
-    return {
-      statement,
-      command,
-      query: { statement, target: targetOf(statement, isLakeTable), offset: statement.start },
-    };
+    const query = { statement, target: targetOf(statement, isLakeTable), offset: statement.startCharacter };
+    return { statement, command, query };
   }
   if (command.kind !== 'declare' && command.kind !== 'copy') return { statement, command, query: undefined };
-  const [text, start] =
-    command.kind === 'declare'
-      ? [statement.sql.slice(command.inner), command.inner]
-      : [command.query, command.queryStart];
+  const start = command.kind === 'declare' ? command.inner : command.queryStart;
+  const text = command.kind === 'declare' ? statement.sql.slice(start) : command.query;
   const [inner, another] = splitStatements(text);
   if (inner === undefined || another !== undefined || inner.tokens.length === 0) throw syntaxError();
-  return {
-    statement,
-    command,
-    query: { statement: inner, target: targetOf(inner, isLakeTable), offset: statement.start + start },
-  };
+  const offset = statement.startCharacter + characters(statement.sql.slice(0, start));
+  return { statement, command, query: { statement: inner, target: targetOf(inner, isLakeTable), offset } };
+}
+
+/** Positions in errors of the door's own parser are in units of the statement: here they become the client's. */
+function commandOf(statement: Statement): Command | undefined {
+  try {
+    return parseCommand(statement);
+  } catch (error) {
+    if (!isWatershedError(error) || typeof error.context['position'] !== 'number') throw error;
+    const position = statement.startCharacter + characters(statement.sql.slice(0, error.context['position'] - 1)) + 1;
+    throw new WatershedError(error.code, error.message, { context: { ...error.context, position } });
+  }
 }
 
 function syntaxError(): WatershedError {

@@ -8,13 +8,34 @@ import { checkForwarded } from './router.ts';
 import { fromArray, type RowSource } from './rows.ts';
 import type { Shadow } from './shadow.ts';
 
-/** The values of a Bind, still as they came. */
+/** The values of a Bind: as they came for PostgreSQL, decoded for the engine. */
 export interface Binding {
   readonly values: readonly (Buffer | null)[];
   readonly formats: readonly Format[];
+  readonly decoded: readonly BoundValue[];
 }
 
-export const noValues: Binding = { values: [], formats: [] };
+export const noValues: Binding = { values: [], formats: [], decoded: [] };
+
+/** Throws `bad_request` where the values are too many or too few (08P01) or malformed (22P02, 22P03, 22021). */
+export function bindValues(
+  query: Query | undefined,
+  { parameters }: Description,
+  values: readonly (Buffer | null)[],
+  formats: readonly Format[],
+): Binding {
+  if (values.length !== parameters.length) {
+    const message = `bind message supplies ${values.length} parameters, but prepared statement requires ${parameters.length}`;
+    throw new WatershedError('bad_request', message, { context: { sqlstate: '08P01' } });
+  }
+  const decoded =
+    query?.target === 'engine'
+      ? parameters.map(({ oid, engineType }, index) =>
+          boundValue(values[index] ?? null, formats[formats.length === 1 ? 0 : index] ?? 0, oid, engineType),
+        )
+      : [];
+  return { values, formats, decoded };
+}
 
 export interface QueryContext {
   readonly engine: Engine;
@@ -51,7 +72,7 @@ export function createQueries(context: QueryContext): Queries {
     run: (query, description, binding, formats, signal) =>
       told(query, signal, () =>
         query.target === 'engine'
-          ? runOnEngine(context, query, description, binding, formats, signal)
+          ? runOnEngine(context, query, binding, formats, signal)
           : runOnShadow(context, query, description, binding, formats, signal),
       ),
   };
@@ -112,13 +133,12 @@ function cancelled(signal: AbortSignal): unknown {
 async function runOnEngine(
   { engine, user, limits }: QueryContext,
   query: Query,
-  description: Description,
   binding: Binding,
   formats: readonly Format[],
   signal: AbortSignal,
 ): Promise<RowSource> {
   const { statement } = query;
-  const bound = boundValues(description, binding);
+  const bound = binding.decoded;
   const { sql, originalPosition } = castParameters(
     statement.sql,
     statement.tokens,
@@ -161,23 +181,6 @@ async function* toldChunks(
   }
 }
 
-/** Throws `bad_request` where values are missing (08P01) or malformed. */
-function boundValues(description: Description, { values, formats }: Binding): BoundValue[] {
-  checkCount(values.length, description.parameters.length);
-  return description.parameters.map(({ oid, engineType }, index) =>
-    boundValue(values[index] ?? null, formats[formats.length === 1 ? 0 : index] ?? 0, oid, engineType),
-  );
-}
-
-function checkCount(given: number, needed: number): void {
-  if (given === needed) return;
-  throw new WatershedError(
-    'bad_request',
-    `bind message supplies ${given} parameters, but prepared statement requires ${needed}`,
-    { context: { sqlstate: '08P01' } },
-  );
-}
-
 function encodingFor(formats: readonly Format[]): Encoding {
   if (formats.every((format) => format === 0)) return 'pg.text';
   return formats.every((format) => format === 1) ? 'pg.binary' : `pg.mixed:${formats.join('')}`;
@@ -217,12 +220,11 @@ async function runOnShadow(
   signal: AbortSignal,
 ): Promise<RowSource> {
   const shadow = shadowOf(context, query);
-  checkCount(binding.values.length, description.parameters.length);
   const result = await shadow.run(
     {
       sql: query.statement.sql,
       oids: description.parameters.map(({ oid }) => oid),
-      bound: { ...binding, resultFormats: formats },
+      bound: { values: binding.values, formats: binding.formats, resultFormats: formats },
     },
     signal,
   );

@@ -22,7 +22,7 @@ import type { Format } from './encode-rows.ts';
 import { createExecutor, type Executor, type ExecutorOptions, type Outcome, undescribed } from './executor.ts';
 import { splitStatements } from './lexer.ts';
 import { type Description, parametersIn, plan, type Planned } from './planned.ts';
-import type { Binding } from './queries.ts';
+import { type Binding, bindValues } from './queries.ts';
 import { errorFields } from './sqlstate.ts';
 
 export interface SessionOptions extends Omit<ExecutorOptions, 'dropStatement'> {
@@ -101,7 +101,7 @@ export class Session {
     try {
       await this.step(message);
     } catch (error) {
-      if (message.type === 'query' || (message.type === 'malformed' && message.simple)) {
+      if (message.type === 'query' || message.type === 'function' || (message.type === 'malformed' && message.simple)) {
         await this.fail(error);
         await this.ready();
       } else {
@@ -129,7 +129,6 @@ export class Session {
         return await this.flush();
       case 'sync':
         this.isSkipping = false;
-        if (this.executor.transaction.status === 'I') await this.closePortals();
         return await this.ready();
       case 'malformed':
         throw message.error;
@@ -189,7 +188,7 @@ export class Session {
     this.portals.set(portal, {
       prepared,
       description,
-      binding: { values, formats },
+      binding: bindValues(planned?.query, description, values, formats),
       formats: resultFormats.length === 0 ? [0] : resultFormats,
       abort,
       outcome: undefined,
@@ -346,6 +345,8 @@ export class Session {
   }
 
   private async ready(): Promise<void> {
+    // Portals live as long as their transaction.
+    if (this.executor.transaction.status === 'I') await this.closePortals();
     this.put(readyForQuery(this.executor.transaction.status));
     await this.flush();
   }
