@@ -35,6 +35,8 @@ export interface KafkaService extends AsyncDisposable {
   readonly encryptedBrokers: string;
   /** The certificate that the encrypted listener shows, in PEM. */
   readonly certificate: string;
+  /** Runs one of Kafka's own commands, such as kafka-topics.sh, and returns what it prints. */
+  command(line: string): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -67,6 +69,12 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServi
     loginBrokers: addresses('LOGIN'),
     encryptedBrokers: addresses('ENCRYPTED'),
     certificate: plan.certificate,
+    async command(line) {
+      const [script = '', ...args] = line.split(' ');
+      const main = commands[script];
+      if (main === undefined) throw new Error(`${script} is none of ${Object.keys(commands).join(', ')}`);
+      return run(plan.java, ['-Xmx128m', '-XX:TieredStopAtLevel=1', '-cp', plan.classPath, '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn', main, ...args]);
+    },
     nodes: ids.map((id) => ({
       id,
       port: plan.port(id, 'PLAINTEXT'),
@@ -80,6 +88,13 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServi
     [Symbol.asyncDispose]: stop,
   };
 }
+
+/** The classes that Kafka's shell scripts start. */
+const commands: Readonly<Record<string, string>> = {
+  'kafka-configs.sh': 'kafka.admin.ConfigCommand',
+  'kafka-topics.sh': 'org.apache.kafka.tools.TopicCommand',
+  'kafka-console-consumer.sh': 'org.apache.kafka.tools.consumer.ConsoleConsumer',
+};
 
 const listenerNames = ['PLAINTEXT', 'CONTROLLER', 'LOGIN', 'ENCRYPTED'] as const;
 type ListenerName = (typeof listenerNames)[number];
@@ -198,12 +213,12 @@ async function untilMember(plan: Plan, id: number, brokers: string, process: Run
 
 /** The folder with the jars. */
 async function kafkaLibrary(): Promise<string> {
-  const folder = await cachedFolder(`kafka-${kafkaVersion}`, async (half) => {
+  const folder = await cachedFolder(`kafka-${kafkaVersion}-with-tools`, async (half) => {
     const dependency = (group: string, artifact: string, version: string): string =>
       `<dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`;
     await writeFile(join(half, 'pom.xml'), `<project><modelVersion>4.0.0</modelVersion><groupId>watershed</groupId>
       <artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging><dependencies>
-      ${dependency('org.apache.kafka', 'kafka_2.13', kafkaVersion)}${dependency('org.slf4j', 'slf4j-simple', '1.7.36')}
+      ${dependency('org.apache.kafka', 'kafka_2.13', kafkaVersion)}${dependency('org.apache.kafka', 'kafka-tools', kafkaVersion)}${dependency('org.slf4j', 'slf4j-simple', '1.7.36')}
       </dependencies></project>`);
     await run(await program('mvn', 'maven'),
       ['-q', '-B', 'dependency:copy-dependencies', '-DoutputDirectory=lib', '-DincludeScope=runtime'], { cwd: half });

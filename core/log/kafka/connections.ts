@@ -124,18 +124,31 @@ function chain(error: unknown): unknown[] {
   return links;
 }
 
+/** The protocol's name of an error that a broker answered. */
+function apiId(value: unknown): string | undefined {
+  return typeof value === 'object' && value !== null && 'apiId' in value && typeof value.apiId === 'string' ? value.apiId : undefined;
+}
+
 /** What went wrong between us and a broker, for a person. */
 function explain(error: unknown, address: string): unknown {
   const links = chain(error);
   if (links.some((link) => isWatershedError(link))) return error;
   const codes = links.map(systemCode);
   const text = links.map(messageOf).join(': ');
-  if (codes.includes('PLT_KFK_AUTHENTICATION')) {
+  const answers = links.map(apiId);
+  if (/requires TLS|supports TLS|wrong version number|packet length too long/.test(text)) {
+    const on = text.includes('requires TLS');
+    return new WatershedError('bad_config', `Kafka at ${address} ${on ? 'speaks TLS and we do not' : 'does not speak TLS'}`, {
+      cause: error, hint: `set KAFKA_TLS=${on ? 'on' : 'off'}, or use another port of the broker`,
+    });
+  }
+  // The client calls it a failed login too when the broker hangs up: only the broker's own word is one.
+  if (answers.includes('SASL_AUTHENTICATION_FAILED')) {
     return new WatershedError('unauthorized', `Kafka at ${address} refused our login`, {
       cause: error, hint: 'check KAFKA_USERNAME, KAFKA_PASSWORD and KAFKA_SASL_MECHANISM',
     });
   }
-  if (text.includes('UNSUPPORTED_SASL_MECHANISM') || text.includes('SASL mechanism')) {
+  if (answers.includes('UNSUPPORTED_SASL_MECHANISM')) {
     return new WatershedError('bad_config', `Kafka at ${address} does not offer our way of logging in`, {
       cause: error, hint: 'set KAFKA_SASL_MECHANISM to what the broker offers: plain, scram-sha-256 or scram-sha-512',
     });
@@ -144,12 +157,6 @@ function explain(error: unknown, address: string): unknown {
   if (certificate !== undefined) {
     return new WatershedError('unauthorized', `the certificate of Kafka at ${address} is not trusted: ${certificate}`, {
       cause: error, hint: 'give the authority\'s certificate to Node.js with NODE_EXTRA_CA_CERTS=/path/ca.pem',
-    });
-  }
-  if (/requires TLS|supports TLS|wrong version number|packet length too long/.test(text)) {
-    const on = text.includes('requires TLS');
-    return new WatershedError('bad_config', `Kafka at ${address} ${on ? 'speaks TLS and we do not' : 'does not speak TLS'}`, {
-      cause: error, hint: `set KAFKA_TLS=${on ? 'on' : 'off'}, or use another port of the broker`,
     });
   }
   const reason = codes.findLast((code) => code !== undefined) ?? messageOf(error);
