@@ -4,31 +4,22 @@ import { join } from 'node:path';
 import { setImmediate as yieldToOthers } from 'node:timers/promises';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import Type from 'typebox';
-import type { Clock, Random } from '#core/clock.ts';
 import { storeNamespace, tables } from '#core/contract/tables.ts';
-import { isWatershedError, WatershedError } from '#core/errors.ts';
+import { isWatershedError } from '#core/errors.ts';
 import type { Metrics } from '#core/metrics.ts';
-import type { Store } from '#core/store/store.ts';
-import type { Catalog } from '#warehouse/catalog/catalog.ts';
 import { literal, type Duck } from '#warehouse/duck.ts';
 import { encodeParquet, type EncodedFile } from '#warehouse/encode.ts';
-import { selectRows } from '#warehouse/select.ts';
 import { commitAppend, type CrashPoint } from '#warehouse/table/append.ts';
 import { dataFileFromStats } from '#warehouse/table/datafile.ts';
-import { loadMetadata, type TableCache } from '#warehouse/table/files.ts';
-import { planScan } from '#warehouse/table/scan.ts';
+import type { TableMetadata } from '#warehouse/table/metadata.ts';
 import type { Answer, ClassifiablePost, Classifier } from '../classifiers/classifier.ts';
 import { dropUnneeded, loadAdaptations, saveAdaptations, sweepAdaptations, type Adaptations } from './adaptations.ts';
 import type { JobContext, JobDefinition } from './job.ts';
+import { loadTables, showRows, type JobLake } from './lake-files.ts';
 import { planNext, type Plan } from './marks.ts';
 import { conditionOf, filterOf } from './ranges.ts';
 
-export interface ClassifyOptions {
-  readonly catalog: Catalog;
-  readonly store: Store;
-  readonly cache: TableCache;
-  readonly clock: Clock;
-  readonly random: Random;
+export interface ClassifyOptions extends JobLake {
   readonly duck: Duck;
   readonly metrics: Metrics;
   readonly classifier: Classifier;
@@ -68,7 +59,7 @@ async function classifyAll(options: ClassifyOptions, memory: { adaptations: Adap
   let lost = 0;
   try {
     while (!context.signal.aborted) {
-      const state = await readState(options);
+      const state = await loadTables(options, ['posts', 'classifications']);
       const plan = planNext({ ...state, logIdentity: options.logIdentity, version: options.classifier.version });
       if (plan === undefined) return;
       const pointer = state.classifications.properties[adaptedProperty(options.classifier)];
@@ -91,22 +82,13 @@ async function classifyAll(options: ClassifyOptions, memory: { adaptations: Adap
   }
 }
 
-type Metadata = Awaited<ReturnType<typeof loadMetadata>>;
-
-async function readState({ catalog, store, cache }: ClassifyOptions): Promise<{ posts: Metadata; classifications: Metadata }> {
-  const refs = ['posts', 'classifications'].map((name) => ({ namespace: storeNamespace, name }));
-  const [posts, classifications] = await catalog.loadAll(refs);
-  if (posts === undefined || classifications === undefined) throw new WatershedError('not_found', 'the tables of the lake are not there yet');
-  return { posts: await loadMetadata(store, cache, posts), classifications: await loadMetadata(store, cache, classifications) };
-}
-
 /** The property that names the object with what this model version adapted to. */
 function adaptedProperty({ version }: Classifier): string {
   return `watershed.adapted.${version}`;
 }
 
 interface RangeInput {
-  readonly posts: Metadata;
+  readonly posts: TableMetadata;
   readonly plan: Plan;
   readonly before: Adaptations;
 }
@@ -137,13 +119,12 @@ const postColumns = ['event_id', 'source', 'post_id', 'created_at', 'text', 'lan
 
 /** The rows of the range, numbered in temp table `chunk`, in the order of the log. */
 async function readPosts(
-  { store, cache }: ClassifyOptions, connection: DuckDBConnection, metadata: Metadata, plan: Plan,
+  options: ClassifyOptions, connection: DuckDBConnection, metadata: TableMetadata, plan: Plan,
 ): Promise<ClassifiablePost[]> {
-  const scan = await planScan({ store, metadata, cache, filter: filterOf(plan.ranges) });
-  const select = await selectRows(store, tables.posts, scan.files, postColumns);
+  await showRows(options, connection, 'landed', { table: 'posts', metadata, columns: postColumns, filter: filterOf(plan.ranges) });
   await connection.run(`create or replace temp table chunk as
     select row_number() over (order by log_partition, log_offset, event_id) as n, *
-    from (${select}) where ${conditionOf(plan.ranges)}`);
+    from landed where ${conditionOf(plan.ranges)}`);
   const reader = await connection.runAndReadAll('select event_id, text, lang from chunk order by n');
   return reader.getRowsJS().map(([eventId, text, lang]) => ({
     eventId: textOf(eventId) ?? '', text: textOf(text) ?? '', lang: textOf(lang),
