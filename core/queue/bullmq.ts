@@ -3,15 +3,24 @@ import { isWatershedError, messageOf, systemCode, WatershedError } from '../erro
 import type { Job, JobHandler, JobRequest, Queue, QueueStats, Schedule, WorkOptions } from './queue.ts';
 
 /** The name of a BullMQ job is our job's id: BullMQ's own ids are taken as long as a job is kept, also when it has failed. */
-export type Processor = (job: BullJob<unknown>, token?: string, signal?: AbortSignal) => Promise<void>;
+type Processor = (job: BullJob<unknown>, token?: string, signal?: AbortSignal) => Promise<void>;
 
 /** What is used of BullMQ's queue. Its own type names the back end, and so would not be one type for both. */
 interface BullQueue extends Emitter {
   add(name: string, data: unknown, options: JobsOptions): Promise<unknown>;
-  upsertJobScheduler(id: string, repeat: RepeatOptions, template: { name: string; data: unknown; opts: JobsOptions }): Promise<unknown>;
+  upsertJobScheduler(
+    id: string,
+    repeat: RepeatOptions,
+    template: { name: string; data: unknown; opts: JobsOptions },
+  ): Promise<unknown>;
   removeJobScheduler(id: string): Promise<boolean>;
-  getJobCounts(...types: ('waiting' | 'prioritized' | 'active' | 'delayed' | 'failed' | 'completed')[]): Promise<Record<string, number>>;
-  getFailed(start: number, end: number): Promise<{ name: string; failedReason: string; finishedOn?: number | undefined; timestamp: number }[]>;
+  getJobCounts(
+    ...types: ('waiting' | 'prioritized' | 'active' | 'delayed' | 'failed' | 'completed')[]
+  ): Promise<Record<string, number>>;
+  getFailed(
+    start: number,
+    end: number,
+  ): Promise<{ name: string; failedReason: string; finishedOn?: number | undefined; timestamp: number }[]>;
   close(): Promise<void>;
 }
 
@@ -57,7 +66,10 @@ export function createBullmqQueue(backend: BullmqBackend, { backoffMs = 1000 }: 
     return found;
   };
   const optionsOf = ({ attempts = attemptsDefault }: JobRequest): JobsOptions => ({
-    attempts, backoff: { type: 'exponential', delay: backoffMs }, removeOnComplete: keepCompleted, removeOnFail: keepFailed,
+    attempts,
+    backoff: { type: 'exponential', delay: backoffMs },
+    removeOnComplete: keepCompleted,
+    removeOnFail: keepFailed,
   });
   const closeWorker = async (worker: BullWorker): Promise<void> => {
     workers.delete(worker);
@@ -65,23 +77,35 @@ export function createBullmqQueue(backend: BullmqBackend, { backoffMs = 1000 }: 
   };
   return {
     kind: backend.kind,
-    enqueue: (name, job) => ask(`enqueue ${job.id}`, async () => {
-      // Holds from now until the job is done or has failed for good: then the id is free again.
-      const deduplication = { id: job.id };
-      await queueOf(name).add(job.id, job.payload, { ...optionsOf(job), deduplication, ...(job.delayMs === undefined ? {} : { delay: job.delayMs }) });
-    }),
-    work: (name, options, handler) => ask(`work on ${name}`, async () => {
-      const worker = silent(backend.openWorker(name, processorOf(handler), workerOptions(options)));
-      workers.add(worker);
-      await worker.waitUntilReady();
-      return { [Symbol.asyncDispose]: () => closeWorker(worker) };
-    }),
-    schedule: (name, id, when, job) => ask(`schedule ${id}`, async () => {
-      await queueOf(name).upsertJobScheduler(id, repeatOf(when), { name: job.id, data: job.payload, opts: optionsOf(job) });
-    }),
-    unschedule: (name, id) => ask(`unschedule ${id}`, async () => {
-      await queueOf(name).removeJobScheduler(id);
-    }),
+    enqueue: (name, job) =>
+      ask(`enqueue ${job.id}`, async () => {
+        // Holds from now until the job is done or has failed for good: then the id is free again.
+        const deduplication = { id: job.id };
+        await queueOf(name).add(job.id, job.payload, {
+          ...optionsOf(job),
+          deduplication,
+          ...(job.delayMs === undefined ? {} : { delay: job.delayMs }),
+        });
+      }),
+    work: (name, options, handler) =>
+      ask(`work on ${name}`, async () => {
+        const worker = silent(backend.openWorker(name, processorOf(handler), workerOptions(options)));
+        workers.add(worker);
+        await worker.waitUntilReady();
+        return { [Symbol.asyncDispose]: () => closeWorker(worker) };
+      }),
+    schedule: (name, id, when, job) =>
+      ask(`schedule ${id}`, async () => {
+        await queueOf(name).upsertJobScheduler(id, repeatOf(when), {
+          name: job.id,
+          data: job.payload,
+          opts: optionsOf(job),
+        });
+      }),
+    unschedule: (name, id) =>
+      ask(`unschedule ${id}`, async () => {
+        await queueOf(name).removeJobScheduler(id);
+      }),
     stats: (name) => ask(`count the jobs of ${name}`, () => statsOf(queueOf(name))),
     async [Symbol.asyncDispose]() {
       await Promise.all([...workers].map(closeWorker));
@@ -91,7 +115,10 @@ export function createBullmqQueue(backend: BullmqBackend, { backoffMs = 1000 }: 
   };
 }
 
-function workerOptions({ concurrency, stalledAfterMs = stalledAfterMsDefault }: WorkOptions): Omit<WorkerOptions, 'connection'> {
+function workerOptions({
+  concurrency,
+  stalledAfterMs = stalledAfterMsDefault,
+}: WorkOptions): Omit<WorkerOptions, 'connection'> {
   return { concurrency, lockDuration: stalledAfterMs, stalledInterval: stalledAfterMs, maxStalledCount: stalledMax };
 }
 
@@ -123,8 +150,10 @@ async function statsOf(queue: BullQueue): Promise<QueueStats> {
     delayed: counts['delayed'] ?? 0,
     failed: counts['failed'] ?? 0,
     completed: counts['completed'] ?? 0,
-    lastFailure: last === undefined ? undefined
-      : { id: last.name, reason: last.failedReason, at: new Date(last.finishedOn ?? last.timestamp).toISOString() },
+    lastFailure:
+      last === undefined
+        ? undefined
+        : { id: last.name, reason: last.failedReason, at: new Date(last.finishedOn ?? last.timestamp).toISOString() },
   };
 }
 
@@ -134,8 +163,20 @@ function silent<T extends Emitter>(emitter: T): T {
   return emitter;
 }
 
-const connectionCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'NR_CLOSED', '57P01', '57P03', '08006']);
-const connectionTexts = /connection is closed|connection terminated|stream isn't writeable|max retries per request|loading the dataset|timeout/i;
+const connectionCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'NR_CLOSED',
+  '57P01',
+  '57P03',
+  '08006',
+]);
+const connectionTexts =
+  /connection is closed|connection terminated|stream isn't writeable|max retries per request|loading the dataset|timeout/i;
 
 async function ask<T>(doing: string, work: () => Promise<T>): Promise<T> {
   try {
@@ -143,8 +184,13 @@ async function ask<T>(doing: string, work: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (isWatershedError(error)) throw error;
     const unavailable = connectionCodes.has(systemCode(error) ?? '') || connectionTexts.test(messageOf(error));
-    throw new WatershedError(unavailable ? 'unavailable' : 'internal', `cannot ${doing}: ${messageOf(error) || systemCode(error)}`, {
-      cause: error, ...(unavailable ? { hint: 'check that the database of the job queue (REDIS_URL, or DATABASE_URL) is up' } : {}),
-    });
+    throw new WatershedError(
+      unavailable ? 'unavailable' : 'internal',
+      `cannot ${doing}: ${messageOf(error) || systemCode(error)}`,
+      {
+        cause: error,
+        ...(unavailable ? { hint: 'check that the database of the job queue (REDIS_URL, or DATABASE_URL) is up' } : {}),
+      },
+    );
   }
 }

@@ -73,10 +73,13 @@ class MemoryJobs {
       const now = this.#clock.now();
       const at = 'everyMs' in when ? now + when.everyMs : cron?.nextRun(new Date(now))?.getTime();
       if (at === undefined) return;
-      this.#schedules.set(id, this.#clock.timer(at - now, () => {
-        this.#later({ request: copyOf(request), key: undefined, attempt: 1 }, 0);
-        next();
-      }));
+      this.#schedules.set(
+        id,
+        this.#clock.timer(at - now, () => {
+          this.#later({ request: copyOf(request), key: undefined, attempt: 1 }, 0);
+          next();
+        }),
+      );
     };
     next();
   }
@@ -89,8 +92,12 @@ class MemoryJobs {
   stats(): QueueStats {
     const active = [...this.#workers].reduce((sum, { running }) => sum + running.size, 0);
     return {
-      waiting: this.#waiting.length, active, delayed: this.#delayed.size + this.#schedules.size,
-      failed: this.#failed.length, completed: this.#completed, lastFailure: this.#failed.at(-1),
+      waiting: this.#waiting.length,
+      active,
+      delayed: this.#delayed.size + this.#schedules.size,
+      failed: this.#failed.length,
+      completed: this.#completed,
+      lastFailure: this.#failed.at(-1),
     };
   }
 
@@ -111,11 +118,14 @@ class MemoryJobs {
       this.#waiting.push(held);
       return this.#wake();
     }
-    this.#delayed.set(held, this.#clock.timer(delayMs, () => {
-      this.#delayed.delete(held);
-      this.#waiting.push(held);
-      this.#wake();
-    }));
+    this.#delayed.set(
+      held,
+      this.#clock.timer(delayMs, () => {
+        this.#delayed.delete(held);
+        this.#waiting.push(held);
+        this.#wake();
+      }),
+    );
   }
 
   #wake(): void {
@@ -135,7 +145,11 @@ class MemoryJobs {
   async #handle(worker: MemoryWorker, held: Held): Promise<void> {
     const { request, attempt, key } = held;
     const job: Job = {
-      id: request.id, payload: request.payload, attempt, signal: new AbortController().signal, progress: async () => undefined,
+      id: request.id,
+      payload: request.payload,
+      attempt,
+      signal: new AbortController().signal,
+      progress: async () => undefined,
     };
     try {
       // A handler starts in a turn of its own, as it would in another process.

@@ -17,7 +17,13 @@ const connectionsPerWorker = 3;
 export async function openPostgresQueue(url: string, retry: RetryOptions = {}): Promise<Queue> {
   const pools = new Set<pg.Pool>();
   const openPool = (max: number): pg.Pool => {
-    const pool = new pg.Pool({ connectionString: url, max, keepAlive: true, options: `-c search_path=${schema}`, application_name: 'watershed-queue' });
+    const pool = new pg.Pool({
+      connectionString: url,
+      max,
+      keepAlive: true,
+      options: `-c search_path=${schema}`,
+      application_name: 'watershed-queue',
+    });
     // A connection that dies while idle is replaced by the next statement; the event only must not be uncaught.
     pool.on('error', () => undefined);
     // Every queue that BullMQ opens on the pool listens for its errors.
@@ -34,16 +40,23 @@ export async function openPostgresQueue(url: string, retry: RetryOptions = {}): 
     throw error;
   });
   const { Queue: BullQueue, Worker } = withBackend(createPostgresBackend);
-  return createBullmqQueue({
-    kind: 'postgres',
-    openQueue: (name) => new BullQueue<unknown>(name, { connection: asConnection(shared) }),
-    openWorker: (name, processor, options) => new Worker<unknown, void>(name, processor, { ...options, connection: asConnection(openPool(connectionsPerWorker)) }),
-    close,
-  }, retry);
+  return createBullmqQueue(
+    {
+      kind: 'postgres',
+      openQueue: (name) => new BullQueue<unknown>(name, { connection: asConnection(shared) }),
+      openWorker: (name, processor, options) =>
+        new Worker<unknown, void>(name, processor, {
+          ...options,
+          connection: asConnection(openPool(connectionsPerWorker)),
+        }),
+      close,
+    },
+    retry,
+  );
 }
 
-/** BullMQ describes a pool in words of its own, which the types of `pg` match but for an overload; it takes a real one. */
 function asConnection(pool: pg.Pool): PostgresConnectionOptions {
+  // BullMQ describes a pool in words of its own, which the types of `pg` match but for an overload; it takes a real one.
   return pool as unknown as PostgresConnectionOptions;
 }
 
@@ -58,11 +71,13 @@ async function migrate(pool: pg.Pool): Promise<void> {
   } catch (error) {
     if (systemCode(error) === '42501') {
       throw new WatershedError('bad_config', `the job queue cannot make its schema ${schema}: ${messageOf(error)}`, {
-        cause: error, hint: `grant CREATE on the database to the user of DATABASE_URL, or make schema ${schema} owned by it`,
+        cause: error,
+        hint: `grant CREATE on the database to the user of DATABASE_URL, or make schema ${schema} owned by it`,
       });
     }
     throw new WatershedError('unavailable', `the database of the job queue does not answer: ${messageOf(error)}`, {
-      cause: error, hint: 'check DATABASE_URL and that the server is up',
+      cause: error,
+      hint: 'check DATABASE_URL and that the server is up',
     });
   }
 }

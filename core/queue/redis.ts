@@ -24,13 +24,20 @@ export async function openRedisQueue(url: string, retry: RetryOptions = {}): Pro
   await checkServer(url);
   // Who enqueues wants to hear soon that Redis is away; who works waits until it is back.
   const shared = connect({ maxRetriesPerRequest: 1 });
-  return createBullmqQueue({
-    kind: 'redis',
-    openQueue: (name) => new BullQueue<unknown>(name, { connection: shared, prefix: 'watershed' }),
-    openWorker: (name, processor, options) =>
-      new Worker<unknown, void>(name, processor, { ...options, connection: connect({ maxRetriesPerRequest: null }), prefix: 'watershed' }),
-    close,
-  }, retry);
+  return createBullmqQueue(
+    {
+      kind: 'redis',
+      openQueue: (name) => new BullQueue<unknown>(name, { connection: shared, prefix: 'watershed' }),
+      openWorker: (name, processor, options) =>
+        new Worker<unknown, void>(name, processor, {
+          ...options,
+          connection: connect({ maxRetriesPerRequest: null }),
+          prefix: 'watershed',
+        }),
+      close,
+    },
+    retry,
+  );
 }
 
 // With its default a connection that never came about holds the process for two seconds after it was closed.
@@ -45,9 +52,13 @@ async function checkServer(url: string): Promise<void> {
     await probe.connect();
     const policy = /^maxmemory_policy:(.*)$/m.exec(await probe.info('memory'))?.[1]?.trim();
     if (policy !== undefined && policy !== 'noeviction') {
-      throw new WatershedError('bad_config', `this Redis forgets keys when its memory is full (maxmemory-policy ${policy}): jobs would vanish`, {
-        hint: 'redis-cli CONFIG SET maxmemory-policy noeviction, and the same in redis.conf; or give the jobs a Redis of their own',
-      });
+      throw new WatershedError(
+        'bad_config',
+        `this Redis forgets keys when its memory is full (maxmemory-policy ${policy}): jobs would vanish`,
+        {
+          hint: 'redis-cli CONFIG SET maxmemory-policy noeviction, and the same in redis.conf; or give the jobs a Redis of their own',
+        },
+      );
     }
   } catch (error) {
     throw explain(isWatershedError(error) ? error : (reason ?? error));
@@ -60,7 +71,13 @@ function explain(error: unknown): unknown {
   if (isWatershedError(error)) return error;
   const said = messageOf(error);
   if (/NOAUTH|WRONGPASS|invalid password|ERR AUTH/i.test(said)) {
-    return new WatershedError('unauthorized', 'Redis refused our login', { cause: error, hint: 'check user and password in REDIS_URL' });
+    return new WatershedError('unauthorized', 'Redis refused our login', {
+      cause: error,
+      hint: 'check user and password in REDIS_URL',
+    });
   }
-  return new WatershedError('unavailable', `Redis does not answer: ${said}`, { cause: error, hint: 'check REDIS_URL and that the server is up' });
+  return new WatershedError('unavailable', `Redis does not answer: ${said}`, {
+    cause: error,
+    hint: 'check REDIS_URL and that the server is up',
+  });
 }

@@ -18,7 +18,7 @@ export interface KafkaOptions {
   readonly heapMiB?: number;
 }
 
-export interface KafkaNode {
+interface KafkaNode {
   readonly id: number;
   readonly port: number;
   readonly process: () => RunningProcess;

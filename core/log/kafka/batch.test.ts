@@ -52,7 +52,7 @@ describe('what others encode', () => {
   });
 
   test('batches next to each other are one chunk, a hole begins another', async () => {
-    const of = (text: string): Buffer[] => [...text].map((letter) => Buffer.from(letter));
+    const of = (text: string): Buffer[] => Array.from(text).map((letter) => Buffer.from(letter));
     const chunks = await decode([foreign(of('abc'), 10n), foreign(of('de'), 13n), foreign(of('f'), 20n)]);
     expect(chunks.map((chunk) => [chunk.baseOffset, chunk.count, linesOf(chunk)])).toEqual([[10n, 5, ['a', 'b', 'c', 'd', 'e']], [20n, 1, ['f']]]);
   });

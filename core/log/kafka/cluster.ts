@@ -43,7 +43,9 @@ export class Cluster implements AsyncDisposable {
    * the one that this process began with: offsets of the old one mean nothing in it.
    */
   async onLeader<T>(
-    topic: string, partition: number, exchange: (connection: Connection, topicId: string) => Promise<T>,
+    topic: string,
+    partition: number,
+    exchange: (connection: Connection, topicId: string) => Promise<T>,
     options: { readonly sameTopic: boolean; readonly signal?: AbortSignal | undefined },
   ): Promise<T> {
     const { sameTopic, signal } = options;
@@ -51,11 +53,14 @@ export class Cluster implements AsyncDisposable {
       const known = this.#topics.get(topic) ?? (await this.#load(topic, signal));
       if (sameTopic) this.#checkPin(topic, known.topicId);
       if (partition < 0 || partition >= known.leaders.length) {
-        throw new WatershedError('not_found', `topic ${topic} has no partition ${partition}`, { context: { topic, partition } });
+        throw new WatershedError('not_found', `topic ${topic} has no partition ${partition}`, {
+          context: { topic, partition },
+        });
       }
       try {
         const leader = known.leaders[partition];
-        if (leader === undefined) throw new WatershedError('unavailable', `partition ${topic}/${partition} has no leader at the moment`);
+        if (leader === undefined)
+          throw new WatershedError('unavailable', `partition ${topic}/${partition} has no leader at the moment`);
         return await this.#connections.with(leader, signal, (connection) => exchange(connection, known.topicId));
       } catch (error) {
         this.#topics.delete(topic);
@@ -76,7 +81,8 @@ export class Cluster implements AsyncDisposable {
         if (!isWatershedError(error, 'not_found')) throw error;
         throw new WatershedError('unavailable', `topic ${topic} is not known to every broker yet`, { cause: error });
       });
-      if (found.leaders.includes(undefined)) throw new WatershedError('unavailable', `topic ${topic} has partitions without a leader`);
+      if (found.leaders.includes(undefined))
+        throw new WatershedError('unavailable', `topic ${topic} has partitions without a leader`);
       return found;
     });
   }
@@ -126,7 +132,8 @@ export class Cluster implements AsyncDisposable {
       try {
         return await attempt();
       } catch (error) {
-        if (!isWatershedError(error, 'unavailable') || clock.monotonic() + waitMs > until) throw given(error, retryForMs);
+        if (!isWatershedError(error, 'unavailable') || clock.monotonic() + waitMs > until)
+          throw given(error, retryForMs);
         await clock.sleep(waitMs, signal);
       }
     }
@@ -136,6 +143,8 @@ export class Cluster implements AsyncDisposable {
 function given(error: unknown, retryForMs: number): unknown {
   if (!isWatershedError(error, 'unavailable')) return error;
   return new WatershedError('unavailable', `${messageOf(error)}; tried for ${retryForMs} ms`, {
-    cause: error, context: error.context, ...(error.hint === undefined ? {} : { hint: error.hint }),
+    cause: error,
+    context: error.context,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
   });
 }

@@ -29,7 +29,11 @@ export class Connections implements AsyncDisposable {
   }
 
   /** Lends a connection to `exchange`; one that failed, or whose exchange was given up, is closed. */
-  async with<T>(broker: Broker, signal: AbortSignal | undefined, exchange: (connection: Connection) => Promise<T>): Promise<T> {
+  async with<T>(
+    broker: Broker,
+    signal: AbortSignal | undefined,
+    exchange: (connection: Connection) => Promise<T>,
+  ): Promise<T> {
     signal?.throwIfAborted();
     const address = `${broker.host}:${broker.port}`;
     const connection = this.#idle.get(address)?.pop() ?? (await this.#open(broker));
@@ -68,7 +72,8 @@ export class Connections implements AsyncDisposable {
       connectTimeout: 5000,
       requestTimeout: 30_000,
       ...(tls === undefined ? {} : { tls: { ...tls }, tlsServerName: isAddress(broker.host) ? false : broker.host }),
-      ...(login === undefined ? {}
+      ...(login === undefined
+        ? {}
         : { sasl: { mechanism: mechanisms[login.mechanism], username: login.username, password: login.password } }),
     });
     // Every exchange gets its own error; without a listener this second report would end the process.
@@ -86,7 +91,11 @@ export class Connections implements AsyncDisposable {
 
   #forget(connection: Connection): void {
     this.#all.delete(connection);
-    for (const [address, idle] of this.#idle) this.#idle.set(address, idle.filter((other) => other !== connection));
+    for (const [address, idle] of this.#idle)
+      this.#idle.set(
+        address,
+        idle.filter((other) => other !== connection),
+      );
   }
 
   async #close(connection: Connection): Promise<void> {
@@ -104,7 +113,9 @@ function isAddress(host: string): boolean {
 
 /** True where the broker answered, if only with a refusal: the connection itself is sound. */
 function isAnswer(error: unknown): boolean {
-  return chain(error).some((link) => systemCode(link) === 'PLT_KFK_RESPONSE' || contextOf(link)?.['kafkaCode'] !== undefined);
+  return chain(error).some(
+    (link) => systemCode(link) === 'PLT_KFK_RESPONSE' || contextOf(link)?.['kafkaCode'] !== undefined,
+  );
 }
 
 function contextOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
@@ -126,7 +137,9 @@ function chain(error: unknown): unknown[] {
 
 /** The protocol's name of an error that a broker answered. */
 function apiId(value: unknown): string | undefined {
-  return typeof value === 'object' && value !== null && 'apiId' in value && typeof value.apiId === 'string' ? value.apiId : undefined;
+  return typeof value === 'object' && value !== null && 'apiId' in value && typeof value.apiId === 'string'
+    ? value.apiId
+    : undefined;
 }
 
 /** What went wrong between us and a broker, for a person. */
@@ -138,29 +151,38 @@ function explain(error: unknown, address: string): unknown {
   const answers = links.map(apiId);
   if (/requires TLS|supports TLS|wrong version number|packet length too long/.test(text)) {
     const on = text.includes('requires TLS');
-    return new WatershedError('bad_config', `Kafka at ${address} ${on ? 'speaks TLS and we do not' : 'does not speak TLS'}`, {
-      cause: error, hint: `set KAFKA_TLS=${on ? 'on' : 'off'}, or use another port of the broker`,
-    });
+    return new WatershedError(
+      'bad_config',
+      `Kafka at ${address} ${on ? 'speaks TLS and we do not' : 'does not speak TLS'}`,
+      {
+        cause: error,
+        hint: `set KAFKA_TLS=${on ? 'on' : 'off'}, or use another port of the broker`,
+      },
+    );
   }
   // The client calls it a failed login too when the broker hangs up: only the broker's own word is one.
   if (answers.includes('SASL_AUTHENTICATION_FAILED')) {
     return new WatershedError('unauthorized', `Kafka at ${address} refused our login`, {
-      cause: error, hint: 'check KAFKA_USERNAME, KAFKA_PASSWORD and KAFKA_SASL_MECHANISM',
+      cause: error,
+      hint: 'check KAFKA_USERNAME, KAFKA_PASSWORD and KAFKA_SASL_MECHANISM',
     });
   }
   if (answers.includes('UNSUPPORTED_SASL_MECHANISM')) {
     return new WatershedError('bad_config', `Kafka at ${address} does not offer our way of logging in`, {
-      cause: error, hint: 'set KAFKA_SASL_MECHANISM to what the broker offers: plain, scram-sha-256 or scram-sha-512',
+      cause: error,
+      hint: 'set KAFKA_SASL_MECHANISM to what the broker offers: plain, scram-sha-256 or scram-sha-512',
     });
   }
   const certificate = codes.find((code) => code !== undefined && /CERT|SIGNATURE|ALTNAME/.test(code));
   if (certificate !== undefined) {
     return new WatershedError('unauthorized', `the certificate of Kafka at ${address} is not trusted: ${certificate}`, {
-      cause: error, hint: 'give the authority\'s certificate to Node.js with NODE_EXTRA_CA_CERTS=/path/ca.pem',
+      cause: error,
+      hint: "give the authority's certificate to Node.js with NODE_EXTRA_CA_CERTS=/path/ca.pem",
     });
   }
   const reason = codes.findLast((code) => code !== undefined) ?? messageOf(error);
   return new WatershedError('unavailable', `Kafka at ${address} does not answer (${reason})`, {
-    cause: error, hint: 'check KAFKA_BROKERS and that the brokers run; a broker that wants a login or TLS also hangs up on us',
+    cause: error,
+    hint: 'check KAFKA_BROKERS and that the brokers run; a broker that wants a login or TLS also hangs up on us',
   });
 }

@@ -22,8 +22,8 @@ export interface KafkaLogOptions extends Partial<KafkaAccess> {
 }
 
 /**
- * The log on Apache Kafka (3.1 or newer). No consumer groups: readers bring their own offsets. The identity of a topic is
- * the cluster's id and the topic's, so a topic that is deleted and made anew is another log, and reading the old one's
+ * The log on Apache Kafka (3.1 or newer). No consumer groups: readers bring their own offsets. The identity of a topic
+ * is the cluster's id and the topic's, so a topic that is deleted and made anew is another log, and reading the old one's
  * offsets in it is refused by the broker.
  */
 export function createKafkaLog(options: KafkaLogOptions): Log {
@@ -32,13 +32,16 @@ export function createKafkaLog(options: KafkaLogOptions): Log {
     clientId: options.clientId ?? 'watershed',
     ...(options.tls === undefined ? {} : { tls: options.tls }),
     ...(options.login === undefined ? {} : { login: options.login }),
-    brokers: parseBrokers(options.brokers), clock, retryForMs,
+    brokers: parseBrokers(options.brokers),
+    clock,
+    retryForMs,
   });
   const producers = new Map<string, PartitionProducer>();
   const reader = new Reader(cluster, clock);
   return {
     kind: 'kafka',
-    ensureTopic: (topic, partitions) => ensureTopic(cluster, topic, { partitions, replication, brokers: options.brokers }),
+    ensureTopic: (topic, partitions) =>
+      ensureTopic(cluster, topic, { partitions, replication, brokers: options.brokers }),
     async identity(topic) {
       const { clusterId, topicId } = await cluster.describe(topic);
       return `kafka:${clusterId}:${topicId}`;
@@ -58,45 +61,70 @@ export function createKafkaLog(options: KafkaLogOptions): Log {
       const { earliest, next } = await bounds(cluster, topic, partition);
       const until = before < next ? before : next;
       if (until <= earliest) return;
-      await cluster.onLeader(topic, partition, 
-        (connection) => deleteRecords(connection, topic, partition, until), { sameTopic: true });
+      await cluster.onLeader(topic, partition, (connection) => deleteRecords(connection, topic, partition, until), {
+        sameTopic: true,
+      });
     },
     [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
   };
 }
 
 function parseBrokers(text: string): { host: string; port: number }[] {
-  return text.split(',').map((part) => part.trim()).filter((part) => part !== '').map((part) => {
-    const found = /^(?:\[(.+)\]|([^:]+))(?::(\d+))?$/.exec(part);
-    const host = found?.[1] ?? found?.[2];
-    if (host === undefined) {
-      throw new WatershedError('bad_config', `"${part}" is not the address of a Kafka broker`, { hint: 'KAFKA_BROKERS is host:port,host:port' });
-    }
-    return { host, port: Number(found?.[3] ?? 9092) };
-  });
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+    .map((part) => {
+      const found = /^(?:\[(.+)\]|([^:]+))(?::(\d+))?$/.exec(part);
+      const host = found?.[1] ?? found?.[2];
+      if (host === undefined) {
+        throw new WatershedError('bad_config', `"${part}" is not the address of a Kafka broker`, {
+          hint: 'KAFKA_BROKERS is host:port,host:port',
+        });
+      }
+      return { host, port: Number(found?.[3] ?? 9092) };
+    });
 }
 
 function checkRecord(record: Uint8Array, index: number): void {
   if (record.length > recordBytesMax) {
-    throw new WatershedError('bad_request', `record ${index} has ${record.length} bytes; at most ${recordBytesMax} are allowed`);
+    throw new WatershedError(
+      'bad_request',
+      `record ${index} has ${record.length} bytes; at most ${recordBytesMax} are allowed`,
+    );
   }
   if (record.includes(0x0a)) throw new WatershedError('bad_request', `record ${index} holds a line break`);
 }
 
 async function bounds(cluster: Cluster, topic: string, partition: number): Promise<{ earliest: bigint; next: bigint }> {
-  return cluster.onLeader(topic, partition, async (connection) => ({
-    earliest: await offsetAt(connection, topic, partition, -2n),
-    next: await offsetAt(connection, topic, partition, -1n),
-  }), { sameTopic: false });
+  return cluster.onLeader(
+    topic,
+    partition,
+    async (connection) => ({
+      earliest: await offsetAt(connection, topic, partition, -2n),
+      next: await offsetAt(connection, topic, partition, -1n),
+    }),
+    { sameTopic: false },
+  );
 }
 
-async function explainRange(error: unknown, cluster: Cluster, topic: string, partition: number, offset: bigint): Promise<never> {
+async function explainRange(
+  error: unknown,
+  cluster: Cluster,
+  topic: string,
+  partition: number,
+  offset: bigint,
+): Promise<never> {
   if (kafkaCodeOf(error) !== kafkaCodes.offsetOutOfRange) throw error;
   const { earliest, next } = await bounds(cluster, topic, partition);
-  const message = offset < earliest
-    ? `${topic}/${partition} no longer holds offset ${offset}: its oldest record is ${earliest}`
-    : `${topic}/${partition} ends at offset ${next}, before ${offset}`;
-  throw new WatershedError('offset_out_of_range', message, { cause: error, context: { topic, partition, offset, earliest, next } });
+  const message =
+    offset < earliest
+      ? `${topic}/${partition} no longer holds offset ${offset}: its oldest record is ${earliest}`
+      : `${topic}/${partition} ends at offset ${next}, before ${offset}`;
+  throw new WatershedError('offset_out_of_range', message, {
+    cause: error,
+    context: { topic, partition, offset, earliest, next },
+  });
 }
 
 /** How many readers (a partition each) may have fetched more than they have read. */
@@ -120,7 +148,8 @@ class Reader {
     const until = this.#clock.monotonic() + options.waitMs;
     for (let offset = from; ;) {
       const waitMs = Math.max(0, Math.ceil(until - this.#clock.monotonic()));
-      const fetched = this.#takeAhead(topic, partition, offset) ?? (await this.#fetch(topic, partition, offset, waitMs, options));
+      const fetched =
+        this.#takeAhead(topic, partition, offset) ?? (await this.#fetch(topic, partition, offset, waitMs, options));
       const { chunks, nextOffset, rest } = await decodeBatches(fetched, offset, options.maxBytes);
       if (rest !== undefined) this.#keepAhead(topic, partition, nextOffset, rest);
       if (chunks.length > 0) return chunks;
@@ -130,11 +159,23 @@ class Reader {
     }
   }
 
-  async #fetch(topic: string, partition: number, offset: bigint, waitMs: number, options: ReadOptions): Promise<FetchedBatches> {
+  async #fetch(
+    topic: string,
+    partition: number,
+    offset: bigint,
+    waitMs: number,
+    options: ReadOptions,
+  ): Promise<FetchedBatches> {
     const { maxBytes, signal } = options;
-    const answer = await this.#cluster.onLeader(topic, partition, (connection, topicId) =>
-      // A wait is cut into seconds, so that it stays far below the connection's own limit of 30 s.
-      fetchRecords(connection, { topicId, partition, offset, maxBytes, waitMs: Math.min(waitMs, 5000) }), { sameTopic: true, signal })
+    const answer = await this.#cluster
+      .onLeader(
+        topic,
+        partition,
+        (connection, topicId) =>
+          // A wait is cut into seconds, so that it stays far below the connection's own limit of 30 s.
+          fetchRecords(connection, { topicId, partition, offset, maxBytes, waitMs: Math.min(waitMs, 5000) }),
+        { sameTopic: true, signal },
+      )
       .catch((error: unknown) => explainRange(error, this.#cluster, topic, partition, offset));
     return fetchedBatches(answer.records, answer.aborted);
   }

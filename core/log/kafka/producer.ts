@@ -47,8 +47,12 @@ export class PartitionProducer {
       this.#producer ??= await this.#cluster.onAny(newProducer);
       const batch = await encodeBatch(records, { ...this.#producer, sequence: this.#sequence }, this.#clock.now());
       try {
-        const offset = await this.#cluster.onLeader(this.#topic, this.#partition,
-          (connection) => produceBatch(connection, this.#topic, this.#partition, batch, 15_000), { sameTopic: true });
+        const offset = await this.#cluster.onLeader(
+          this.#topic,
+          this.#partition,
+          (connection) => produceBatch(connection, this.#topic, this.#partition, batch, 15_000),
+          { sameTopic: true },
+        );
         // Sequence numbers begin anew after the largest 32-bit integer (KIP-98).
         this.#sequence = (this.#sequence + records.length) % 2 ** 31;
         return offset;
@@ -65,8 +69,13 @@ export class PartitionProducer {
 
 function isForgotten(error: unknown): boolean {
   const code = kafkaCodeOf(error);
-  return !isWatershedError(error, 'unavailable') && (code === kafkaCodes.outOfOrderSequence || code === kafkaCodes.duplicateSequence
-    || code === kafkaCodes.invalidProducerEpoch || code === kafkaCodes.unknownProducerId);
+  return (
+    !isWatershedError(error, 'unavailable') &&
+    (code === kafkaCodes.outOfOrderSequence ||
+      code === kafkaCodes.duplicateSequence ||
+      code === kafkaCodes.invalidProducerEpoch ||
+      code === kafkaCodes.unknownProducerId)
+  );
 }
 
 function* batches(records: readonly Uint8Array[]): Generator<readonly Uint8Array[]> {

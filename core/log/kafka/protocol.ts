@@ -3,8 +3,17 @@
  * bytes, and small wrappers of the client's own API functions that throw our errors.
  */
 import {
-  ConfigResourceTypes, createTopicsV7, deleteRecordsV2, describeConfigsV4, initProducerIdV4, listOffsetsV7, metadataV12,
-  MultipleErrors, ProtocolError, readKnownTaggedFields, Writer,
+  ConfigResourceTypes,
+  createTopicsV7,
+  deleteRecordsV2,
+  describeConfigsV4,
+  initProducerIdV4,
+  listOffsetsV7,
+  metadataV12,
+  MultipleErrors,
+  ProtocolError,
+  readKnownTaggedFields,
+  Writer,
 } from '@platformatic/kafka';
 import type { Connection, Reader } from '@platformatic/kafka';
 import { kafkaCodes, refusal } from './refusal.ts';
@@ -32,23 +41,31 @@ export interface FetchAnswer {
  * of giving other records at the same offsets. Reads what is committed only.
  */
 export function fetchRecords(connection: Connection, request: FetchRequest): Promise<FetchAnswer> {
-  const payload = (): Writer => Writer.create()
-    .appendInt32(-1)
-    .appendInt32(request.waitMs)
-    .appendInt32(1)
-    .appendInt32(request.maxBytes)
-    .appendInt8(1)
-    .appendInt32(0)
-    .appendInt32(-1)
-    .appendArray([request], (w, topic) => {
-      w.appendUUID(topic.topicId).appendArray([topic], (p, { partition, offset, maxBytes }) => {
-        p.appendInt32(partition).appendInt32(-1).appendInt64(offset).appendInt32(-1).appendInt64(-1n).appendInt32(maxBytes);
-      });
-    })
-    .appendArray([], () => undefined)
-    .appendString('')
-    .appendTaggedFields();
-  return exchange(connection, fetchKey, 13, payload, (reader) => parseFetch(reader, `reading partition ${request.partition}`));
+  const payload = (): Writer =>
+    Writer.create()
+      .appendInt32(-1)
+      .appendInt32(request.waitMs)
+      .appendInt32(1)
+      .appendInt32(request.maxBytes)
+      .appendInt8(1)
+      .appendInt32(0)
+      .appendInt32(-1)
+      .appendArray([request], (w, topic) => {
+        w.appendUUID(topic.topicId).appendArray([topic], (p, { partition, offset, maxBytes }) => {
+          p.appendInt32(partition)
+            .appendInt32(-1)
+            .appendInt64(offset)
+            .appendInt32(-1)
+            .appendInt64(-1n)
+            .appendInt32(maxBytes);
+        });
+      })
+      .appendArray([], () => undefined)
+      .appendString('')
+      .appendTaggedFields();
+  return exchange(connection, fetchKey, 13, payload, (reader) =>
+    parseFetch(reader, `reading partition ${request.partition}`),
+  );
 }
 
 function parseFetch(reader: Reader, doing: string): FetchAnswer {
@@ -58,15 +75,20 @@ function parseFetch(reader: Reader, doing: string): FetchAnswer {
   let answer: FetchAnswer = { records: Buffer.alloc(0), aborted: [] };
   reader.readArray((topic) => {
     topic.readUUID();
-    topic.readArray((partition) => {
-      partition.readInt32();
-      code ||= partition.readInt16();
-      partition.skip(24);
-      const aborted = partition.readNullableArray((r) => ({ producerId: r.readInt64(), firstOffset: r.readInt64() })) ?? [];
-      partition.readInt32();
-      answer = { records: partition.readNullableBytes() ?? Buffer.alloc(0), aborted };
-      readKnownTaggedFields(partition, noTags);
-    }, true, false);
+    topic.readArray(
+      (partition) => {
+        partition.readInt32();
+        code ||= partition.readInt16();
+        partition.skip(24);
+        const aborted =
+          partition.readNullableArray((r) => ({ producerId: r.readInt64(), firstOffset: r.readInt64() })) ?? [];
+        partition.readInt32();
+        answer = { records: partition.readNullableBytes() ?? Buffer.alloc(0), aborted };
+        readKnownTaggedFields(partition, noTags);
+      },
+      true,
+      false,
+    );
   });
   if (code !== 0) throw refusal(code, doing);
   return answer;
@@ -74,19 +96,26 @@ function parseFetch(reader: Reader, doing: string): FetchAnswer {
 
 /** Produce, version 9, one batch to one partition, acknowledged by all in-sync replicas. Returns its first offset. */
 export function produceBatch(
-  connection: Connection, topic: string, partition: number, batch: Buffer, timeoutMs: number,
+  connection: Connection,
+  topic: string,
+  partition: number,
+  batch: Buffer,
+  timeoutMs: number,
 ): Promise<bigint> {
-  const payload = (): Writer => Writer.create()
-    .appendString(null)
-    .appendInt16(-1)
-    .appendInt32(timeoutMs)
-    .appendArray([topic], (w, name) => {
-      w.appendString(name).appendArray([partition], (p, index) => {
-        p.appendInt32(index).appendBytes(batch);
-      });
-    })
-    .appendTaggedFields();
-  return exchange(connection, produceKey, 9, payload, (reader) => parseProduce(reader, `an append to ${topic}/${partition}`));
+  const payload = (): Writer =>
+    Writer.create()
+      .appendString(null)
+      .appendInt16(-1)
+      .appendInt32(timeoutMs)
+      .appendArray([topic], (w, name) => {
+        w.appendString(name).appendArray([partition], (p, index) => {
+          p.appendInt32(index).appendBytes(batch);
+        });
+      })
+      .appendTaggedFields();
+  return exchange(connection, produceKey, 9, payload, (reader) =>
+    parseProduce(reader, `an append to ${topic}/${partition}`),
+  );
 }
 
 function parseProduce(reader: Reader, doing: string): bigint {
@@ -95,32 +124,48 @@ function parseProduce(reader: Reader, doing: string): bigint {
   let detail: string | null = null;
   reader.readArray((topic) => {
     topic.readString();
-    topic.readArray((partition) => {
-      partition.readInt32();
-      code = partition.readInt16();
-      offset = partition.readInt64();
-      partition.skip(16);
-      partition.readArray((r) => {
-        r.readInt32();
-        detail = r.readNullableString();
-      });
-      detail = partition.readNullableString() ?? detail;
-      readKnownTaggedFields(partition, noTags);
-    }, true, false);
+    topic.readArray(
+      (partition) => {
+        partition.readInt32();
+        code = partition.readInt16();
+        offset = partition.readInt64();
+        partition.skip(16);
+        partition.readArray((r) => {
+          r.readInt32();
+          detail = r.readNullableString();
+        });
+        detail = partition.readNullableString() ?? detail;
+        readKnownTaggedFields(partition, noTags);
+      },
+      true,
+      false,
+    );
   });
   if (code !== 0) throw refusal(code, doing, detail);
   return offset;
 }
 
 function exchange<T>(
-  connection: Connection, key: number, version: number, payload: () => Writer, parse: (reader: Reader) => T,
+  connection: Connection,
+  key: number,
+  version: number,
+  payload: () => Writer,
+  parse: (reader: Reader) => T,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    connection.send<T>(key, version, payload, (_correlation, _key, _version, reader) => parse(reader), true, true, (error, answer) => {
-      if (error !== null) reject(error);
-      else if (answer === undefined) reject(new TypeError('an empty answer'));
-      else resolve(answer);
-    });
+    connection.send<T>(
+      key,
+      version,
+      payload,
+      (_correlation, _key, _version, reader) => parse(reader),
+      true,
+      true,
+      (error, answer) => {
+        if (error !== null) reject(error);
+        else if (answer === undefined) reject(new TypeError('an empty answer'));
+        else resolve(answer);
+      },
+    );
   });
 }
 
@@ -162,7 +207,12 @@ export async function newProducer(connection: Connection): Promise<{ producerId:
 }
 
 /** The offset of a partition at a time stamp; -2 is the earliest, -1 the next one to be written. */
-export async function offsetAt(connection: Connection, topic: string, partition: number, timestamp: -1n | -2n): Promise<bigint> {
+export async function offsetAt(
+  connection: Connection,
+  topic: string,
+  partition: number,
+  timestamp: -1n | -2n,
+): Promise<bigint> {
   const wanted = { name: topic, partitions: [{ partitionIndex: partition, currentLeaderEpoch: -1, timestamp }] };
   const doing = `telling the offsets of ${topic}/${partition}`;
   const answer = await listOffsetsV7.api.async(connection, -1, 0, [wanted]).catch(asRefusal(doing));
@@ -172,14 +222,23 @@ export async function offsetAt(connection: Connection, topic: string, partition:
 }
 
 /** Deletes what lies below `before`. */
-export async function deleteRecords(connection: Connection, topic: string, partition: number, before: bigint): Promise<void> {
+export async function deleteRecords(
+  connection: Connection,
+  topic: string,
+  partition: number,
+  before: bigint,
+): Promise<void> {
   const wanted = { name: topic, partitions: [{ partitionIndex: partition, offset: before }] };
   await deleteRecordsV2.api.async(connection, [wanted], 30_000).catch(asRefusal(`trimming ${topic}/${partition}`));
 }
 
 /** Creates a topic; refused with `topicAlreadyExists` where there is one. */
 export async function createTopic(
-  connection: Connection, topic: string, partitions: number, replication: number, settings: Readonly<Record<string, string>>,
+  connection: Connection,
+  topic: string,
+  partitions: number,
+  replication: number,
+  settings: Readonly<Record<string, string>>,
 ): Promise<void> {
   const configs = Object.entries(settings).map(([name, value]) => ({ name, value }));
   const wanted = { name: topic, numPartitions: partitions, replicationFactor: replication, assignments: [], configs };
@@ -188,10 +247,13 @@ export async function createTopic(
 
 /** The settings of a topic that are asked for. */
 export async function topicSettings(
-  connection: Connection, topic: string, names: readonly string[],
+  connection: Connection,
+  topic: string,
+  names: readonly string[],
 ): Promise<ReadonlyMap<string, string>> {
   const resource = { resourceType: ConfigResourceTypes.TOPIC, resourceName: topic, configurationKeys: [...names] };
-  const answer = await describeConfigsV4.api.async(connection, [resource], false, false)
+  const answer = await describeConfigsV4.api
+    .async(connection, [resource], false, false)
     .catch(asRefusal(`telling the settings of topic ${topic}`));
   return new Map((answer.results[0]?.configs ?? []).map(({ name, value }) => [name, value ?? '']));
 }

@@ -22,7 +22,7 @@ interface Entry {
   usedAtMs: number;
 }
 
-/** Copies of immutable objects on the local disk; those used least recently make room. What a process left is found again. */
+/** Copies of immutable objects on the local disk; those used least recently make room. Outlives the process. */
 export class FileCache {
   readonly #options: FileCacheOptions;
   // A map keeps the order of insertion: the first entry is the one used least recently.
@@ -143,15 +143,17 @@ export class FileCache {
   async #takeUp(): Promise<void> {
     const { folder } = this.#options;
     const names = await readdir(folder);
-    const found = await Promise.all(names.map(async (name) => {
-      const path = join(folder, name);
-      if (name.endsWith(halfSuffix)) {
-        await rm(path, { force: true });
-        return [];
-      }
-      const { size, mtimeMs } = await stat(path);
-      return [[name, { path, bytes: size, usedAtMs: mtimeMs }] as const];
-    }));
+    const found = await Promise.all(
+      names.map(async (name) => {
+        const path = join(folder, name);
+        if (name.endsWith(halfSuffix)) {
+          await rm(path, { force: true });
+          return [];
+        }
+        const { size, mtimeMs } = await stat(path);
+        return [[name, { path, bytes: size, usedAtMs: mtimeMs }] as const];
+      }),
+    );
     for (const [name, entry] of found.flat().toSorted((a, b) => a[1].usedAtMs - b[1].usedAtMs)) {
       this.#entries.set(name, entry);
       this.#bytes += entry.bytes;
@@ -164,6 +166,8 @@ const halfSuffix = '.half';
 
 /** A file name for a key: its hash, and its end for people and for engines that look at the extension. */
 function nameOf(key: string): string {
-  const end = basename(key).replaceAll(/[^\w.-]/g, '_').slice(-60);
+  const end = basename(key)
+    .replaceAll(/[^\w.-]/g, '_')
+    .slice(-60);
   return `${createHash('sha256').update(key).digest('hex').slice(0, 32)}-${end}`;
 }

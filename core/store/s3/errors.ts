@@ -10,30 +10,61 @@ export interface Place {
 
 type Meaning = readonly [code: ErrorCode, message: (place: Place) => string, hint: string];
 
-const badKeys: Meaning = ['unauthorized', ({ bucket }) => `the keys for bucket ${bucket} are not accepted`,
-  'check WAREHOUSE_S3_ACCESS_KEY and WAREHOUSE_S3_SECRET_KEY, or what the AWS chain finds'];
-const noAccess: Meaning = ['forbidden', ({ bucket }) => `our keys may not do this in bucket ${bucket}`,
-  'allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects'];
-const otherRegion: Meaning = ['bad_config', ({ bucket, region }) => `bucket ${bucket} is not in region ${region}`,
-  'set WAREHOUSE_S3_REGION to the region of the bucket'];
-const clockWrong: Meaning = ['bad_config', () => 'the clock of this machine is wrong by more than the store allows', 'set the clock'];
+const badKeys: Meaning = [
+  'unauthorized',
+  ({ bucket }) => `the keys for bucket ${bucket} are not accepted`,
+  'check WAREHOUSE_S3_ACCESS_KEY and WAREHOUSE_S3_SECRET_KEY, or what the AWS chain finds',
+];
+const noAccess: Meaning = [
+  'forbidden',
+  ({ bucket }) => `our keys may not do this in bucket ${bucket}`,
+  'allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects',
+];
+const otherRegion: Meaning = [
+  'bad_config',
+  ({ bucket, region }) => `bucket ${bucket} is not in region ${region}`,
+  'set WAREHOUSE_S3_REGION to the region of the bucket',
+];
+const clockWrong: Meaning = [
+  'bad_config',
+  () => 'the clock of this machine is wrong by more than the store allows',
+  'set the clock',
+];
 const full: Meaning = ['disk', ({ bucket }) => `bucket ${bucket} takes no more`, 'make room or raise the quota'];
 
 const meanings: Readonly<Record<string, Meaning>> = {
   NoSuchBucket: ['bad_config', ({ bucket }) => `there is no bucket ${bucket}`, 'make it, or correct WAREHOUSE_URI'],
-  InvalidBucketName: ['bad_config', ({ bucket }) => `${bucket} cannot be the name of a bucket`, 'correct WAREHOUSE_URI: s3://bucket/prefix'],
-  InvalidAccessKeyId: badKeys, SignatureDoesNotMatch: badKeys, InvalidToken: badKeys, ExpiredToken: badKeys,
+  InvalidBucketName: [
+    'bad_config',
+    ({ bucket }) => `${bucket} cannot be the name of a bucket`,
+    'correct WAREHOUSE_URI: s3://bucket/prefix',
+  ],
+  InvalidAccessKeyId: badKeys,
+  SignatureDoesNotMatch: badKeys,
+  InvalidToken: badKeys,
+  ExpiredToken: badKeys,
   XAdminUserNotFound: badKeys, // versitygw
-  CredentialsProviderError: ['bad_config', () => 'there are no keys for the object store',
-    'set WAREHOUSE_S3_ACCESS_KEY and WAREHOUSE_S3_SECRET_KEY, or give credentials in one of the ways of AWS (environment, profile, role)'],
-  AccessDenied: noAccess, Forbidden: noAccess, AllAccessDisabled: noAccess,
-  PermanentRedirect: otherRegion, AuthorizationHeaderMalformed: otherRegion, IllegalLocationConstraintException: otherRegion,
+  CredentialsProviderError: [
+    'bad_config',
+    () => 'there are no keys for the object store',
+    'set WAREHOUSE_S3_ACCESS_KEY and WAREHOUSE_S3_SECRET_KEY, or give credentials in one of the ways of AWS (environment, profile, role)',
+  ],
+  AccessDenied: noAccess,
+  Forbidden: noAccess,
+  AllAccessDisabled: noAccess,
+  PermanentRedirect: otherRegion,
+  AuthorizationHeaderMalformed: otherRegion,
+  IllegalLocationConstraintException: otherRegion,
   RequestTimeTooSkewed: clockWrong,
-  QuotaExceeded: full, EntityTooLarge: full, InsufficientStorage: full, XMinioStorageFull: full,
+  QuotaExceeded: full,
+  EntityTooLarge: full,
+  InsufficientStorage: full,
+  XMinioStorageFull: full,
 };
 
 /** Names of errors under which the store may well answer the next time. */
-const passing = /^(InternalError|ServiceUnavailable|SlowDown|RequestTimeout|TimeoutError|OperationAborted|Throttling.*|TooManyRequests.*)$/;
+const passing =
+  /^(Internal|ServiceUnavailable|SlowDown|RequestTimeout|TimeoutError|OperationAborted|Throttling|TooManyReq)/;
 
 /** What an error of the S3 client means, for a person. Errors of ours and of our own disk pass as they are. */
 export function explain(error: unknown, place: Place, doing: string): unknown {
@@ -49,11 +80,20 @@ export function explain(error: unknown, place: Place, doing: string): unknown {
   const address = place.endpoint ?? `the S3 of region ${place.region}`;
   const network = systemCode(error);
   if (passing.test(name) || network !== undefined || status === undefined || status >= 500 || status === 429) {
-    return new WatershedError('unavailable', `cannot ${doing}: ${address} does not answer as it should (${network ?? name}: ${messageOf(error)})`, {
-      cause: error, hint: 'check WAREHOUSE_S3_ENDPOINT and that the store is up', context,
-    });
+    return new WatershedError(
+      'unavailable',
+      `cannot ${doing}: ${address} does not answer as it should (${network ?? name}: ${messageOf(error)})`,
+      {
+        cause: error,
+        hint: 'check WAREHOUSE_S3_ENDPOINT and that the store is up',
+        context,
+      },
+    );
   }
-  return new WatershedError('internal', `cannot ${doing}: ${address} answered ${name} (${messageOf(error)})`, { cause: error, context });
+  return new WatershedError('internal', `cannot ${doing}: ${address} answered ${name} (${messageOf(error)})`, {
+    cause: error,
+    context,
+  });
 }
 
 /** True where our own disk failed and not the store. */
@@ -87,5 +127,9 @@ function numberIn(error: unknown, field: string): number | undefined {
 
 /** True for "no such object", whichever way it is said. */
 export function isMissing(error: unknown): boolean {
-  return nameOf(error) === 'NoSuchKey' || nameOf(error) === 'NotFound' || (statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket');
+  return (
+    nameOf(error) === 'NoSuchKey' ||
+    nameOf(error) === 'NotFound' ||
+    (statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket')
+  );
 }

@@ -4,7 +4,12 @@ import { rm, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import {
-  DeleteObjectCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
 } from '@aws-sdk/client-s3';
 import type { Clock } from '../../clock.ts';
 import { WatershedError, isWatershedError } from '../../errors.ts';
@@ -71,7 +76,9 @@ export async function openS3Store(options: S3StoreOptions): Promise<Store & Asyn
 function parseUri(uri: string): { bucket: string; prefix: string } {
   const found = /^s3[an]?:\/\/([^/]+)\/?(.*?)\/*$/.exec(uri);
   if (found?.[1] === undefined) {
-    throw new WatershedError('bad_config', `WAREHOUSE_URI cannot be ${JSON.stringify(uri)}`, { hint: 'it is s3://bucket or s3://bucket/prefix' });
+    throw new WatershedError('bad_config', `WAREHOUSE_URI cannot be ${JSON.stringify(uri)}`, {
+      hint: 'it is s3://bucket or s3://bucket/prefix',
+    });
   }
   const prefix = found[2] === undefined || found[2] === '' ? '' : `${found[2]}/`;
   if (prefix !== '') checkKey(prefix.slice(0, -1));
@@ -90,7 +97,12 @@ function createClient(options: S3StoreOptions): S3Client {
     // Other stores than AWS do not know the checksums that the client would add by default.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: { connectionTimeout: Math.min(5000, timeoutMs), requestTimeout: timeoutMs, socketTimeout: timeoutMs, throwOnRequestTimeout: true },
+    requestHandler: {
+      connectionTimeout: Math.min(5000, timeoutMs),
+      requestTimeout: timeoutMs,
+      socketTimeout: timeoutMs,
+      throwOnRequestTimeout: true,
+    },
   });
 }
 
@@ -110,11 +122,13 @@ class Bucket {
   /** Refuses a store that we could not rely on. */
   async check(): Promise<void> {
     await this.#ask('look at the store', () =>
-      this.#client.send(new ListObjectsV2Command({ Bucket: this.#place.bucket, Prefix: this.#prefix, MaxKeys: 1 })));
+      this.#client.send(new ListObjectsV2Command({ Bucket: this.#place.bucket, Prefix: this.#prefix, MaxKeys: 1 })),
+    );
     const probe = `watershed-probe-${randomUUID()}`;
     const unsupported = (cause?: unknown): WatershedError =>
       new WatershedError('unsupported', `the object store does not honour If-None-Match: two writers could both win`, {
-        cause, hint: 'use a store with conditional writes: AWS S3, MinIO, Ceph, R2, versitygw',
+        cause,
+        hint: 'use a store with conditional writes: AWS S3, MinIO, Ceph, R2, versitygw',
       });
     try {
       await this.putIfAbsent(probe, Buffer.from('1'));
@@ -135,7 +149,9 @@ class Bucket {
       // The client tries requests again, but not a body that is cut off in the middle.
       for (let attempt = 1; ; attempt++) {
         try {
-          const { Body } = await this.#client.send(new GetObjectCommand({ ...target, ...(Range === undefined ? {} : { Range }) }));
+          const { Body } = await this.#client.send(
+            new GetObjectCommand({ ...target, ...(Range === undefined ? {} : { Range }) }),
+          );
           return await (Body?.transformToByteArray() ?? new Uint8Array());
         } catch (error) {
           if (isMissing(error)) throw noSuchObject(key, error);
@@ -200,8 +216,15 @@ class Bucket {
   async *list(keyPrefix: string): AsyncIterable<{ key: string; bytes: number; modifiedAtMs: number }> {
     for (let token: string | undefined, more = true; more;) {
       const ContinuationToken = token === undefined ? {} : { ContinuationToken: token };
-      const page = await this.#ask(`list ${keyPrefix}`, () => this.#client.send(
-        new ListObjectsV2Command({ Bucket: this.#place.bucket, Prefix: `${this.#prefix}${keyPrefix}`, ...ContinuationToken })));
+      const page = await this.#ask(`list ${keyPrefix}`, () =>
+        this.#client.send(
+          new ListObjectsV2Command({
+            Bucket: this.#place.bucket,
+            Prefix: `${this.#prefix}${keyPrefix}`,
+            ...ContinuationToken,
+          }),
+        ),
+      );
       for (const { Key, Size, LastModified } of page.Contents ?? []) {
         // Stores over a file system list folders as objects whose name ends with a slash.
         if (Key === undefined || Key.endsWith('/')) continue;
@@ -226,7 +249,9 @@ class Bucket {
 
   async localPath(key: string): Promise<string> {
     const target = this.#target(key);
-    return this.#cache.get(this.#copyOf(key), (path) => this.#ask(`read ${key}`, () => this.#download(key, target, path)));
+    return this.#cache.get(this.#copyOf(key), (path) =>
+      this.#ask(`read ${key}`, () => this.#download(key, target, path)),
+    );
   }
 
   /** Writes an object to a file; a body that is cut off is gone on with where it ended. */
@@ -243,7 +268,10 @@ class Bucket {
         if (isMissing(error)) throw noSuchObject(key, error);
         if (statusOf(error) === 416) return;
         if (!isCut(error) || attempt >= attemptsMax) throw error;
-        have = await stat(path).then(({ size }) => size, () => 0);
+        have = await stat(path).then(
+          ({ size }) => size,
+          () => 0,
+        );
       }
     }
   }
@@ -269,5 +297,10 @@ class Bucket {
 
 /** True for an error of the connection itself: such have no status, because no answer came, or only half of one. */
 function isCut(error: unknown): boolean {
-  return statusOf(error) === undefined && !isWatershedError(error) && !isDiskError(error) && nameOf(error) !== 'CredentialsProviderError';
+  return (
+    statusOf(error) === undefined &&
+    !isWatershedError(error) &&
+    !isDiskError(error) &&
+    nameOf(error) !== 'CredentialsProviderError'
+  );
 }

@@ -1,7 +1,11 @@
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import {
-  AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CreateMultipartUploadCommand, HeadObjectCommand, PutObjectCommand,
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  HeadObjectCommand,
+  PutObjectCommand,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import type { CompletedPart, S3Client } from '@aws-sdk/client-s3';
@@ -26,7 +30,8 @@ export async function uploadFile(client: S3Client, target: Target, path: string)
   });
   try {
     const { size } = await file.stat();
-    if (size <= singleBytesMax) await client.send(new PutObjectCommand({ ...target, Body: await readPart(file, 0, size) }));
+    if (size <= singleBytesMax)
+      await client.send(new PutObjectCommand({ ...target, Body: await readPart(file, 0, size) }));
     else await uploadParts(client, target, file, size);
   } finally {
     await file.close();

@@ -28,9 +28,12 @@ export interface TypeSignature {
   readonly arguments: readonly TypeArgument[];
 }
 
-export type TypeArgument =
+type TypeArgument =
   | { readonly kind: 'TYPE'; readonly value: TypeSignature }
-  | { readonly kind: 'NAMED_TYPE'; readonly value: { readonly fieldName?: { readonly name: string } | null; readonly typeSignature: TypeSignature } }
+  | {
+      readonly kind: 'NAMED_TYPE';
+      readonly value: { readonly fieldName?: { readonly name: string } | null; readonly typeSignature: TypeSignature };
+    }
   | { readonly kind: 'LONG'; readonly value: number }
   | { readonly kind: 'VARIABLE'; readonly value: string };
 
@@ -79,7 +82,8 @@ export class TrinoClient implements AsyncDisposable {
       'x-trino-time-zone': 'UTC',
       // Without it timestamps are cut to milliseconds.
       'x-trino-client-capabilities': 'PARAMETRIC_DATETIME',
-      ...(password === '' ? {}
+      ...(password === ''
+        ? {}
         : { authorization: `Basic ${Buffer.from(`${user}:${decodeURIComponent(password)}`).toString('base64')}` }),
     };
   }
@@ -90,19 +94,24 @@ export class TrinoClient implements AsyncDisposable {
   }
 
   /**
-   * Runs a statement; pages come as they are asked for, and Trino waits meanwhile. Leaving the iteration early, or aborting
-   * the signal, cancels the statement. Errors: `statement_failed`, `limit_exceeded`, `cancelled`, `unavailable`, `forbidden`.
+   * Runs a statement; pages come as they are asked for, and Trino waits meanwhile. Leaving the iteration early, or
+   * aborting the signal, cancels the statement. Errors: `statement_failed`, `limit_exceeded`, `cancelled`, `unavailable`, `forbidden`.
    */
   async *run(statement: StatementRequest): AsyncGenerator<TrinoPage> {
     const { signal } = statement;
-    const prepared = Object.entries(statement.prepared ?? {}).map(([name, sql]) => `${name}=${encodeURIComponent(sql)}`).join(',');
-    const headers = { 'x-trino-client-info': `for ${statement.onBehalfOf.replaceAll(/[^\x20-\x7e]/g, '?')}`,
-      ...(prepared === '' ? {} : { 'x-trino-prepared-statement': prepared }) };
+    const prepared = Object.entries(statement.prepared ?? {})
+      .map(([name, sql]) => `${name}=${encodeURIComponent(sql)}`)
+      .join(',');
+    const headers = {
+      'x-trino-client-info': `for ${statement.onBehalfOf.replaceAll(/[^\x20-\x7e]/g, '?')}`,
+      ...(prepared === '' ? {} : { 'x-trino-prepared-statement': prepared }),
+    };
     let answer = await this.#ask('POST', new URL('/v1/statement', this.#base), signal, headers, statement.sql);
     try {
       for (;;) {
         if (answer.error !== undefined) throw explainTrinoError(answer.error);
-        if (answer.columns !== undefined || (answer.data?.length ?? 0) > 0) yield { columns: answer.columns, rows: answer.data ?? [] };
+        if (answer.columns !== undefined || (answer.data?.length ?? 0) > 0)
+          yield { columns: answer.columns, rows: answer.data ?? [] };
         if (answer.nextUri === undefined) return;
         answer = await this.#ask('GET', this.#own(answer.nextUri), signal, {}, null);
       }
@@ -123,7 +132,11 @@ export class TrinoClient implements AsyncDisposable {
 
   async #cancel(nextUri: string): Promise<void> {
     try {
-      const response = await request(this.#own(nextUri), { method: 'DELETE', headers: this.#headers, dispatcher: this.#agent });
+      const response = await request(this.#own(nextUri), {
+        method: 'DELETE',
+        headers: this.#headers,
+        dispatcher: this.#agent,
+      });
       await response.body.dump();
     } catch {
       // Trino gives up by itself a statement that nobody asks for any more (query.client.timeout, five minutes).
@@ -131,21 +144,30 @@ export class TrinoClient implements AsyncDisposable {
   }
 
   async #ask(
-    method: 'GET' | 'POST', url: URL, signal: AbortSignal, headers: Record<string, string>, body: string | null,
+    method: 'GET' | 'POST',
+    url: URL,
+    signal: AbortSignal,
+    headers: Record<string, string>,
+    body: string | null,
   ): Promise<Answer> {
     const until = this.#clock.monotonic() + retryForMs;
     for (let waitMs = 50; ; waitMs = Math.min(waitMs * 2, 1000)) {
       try {
         const response = await request(withoutLogin(url), {
-          method, headers: { ...this.#headers, ...headers }, body, signal, dispatcher: this.#agent,
+          method,
+          headers: { ...this.#headers, ...headers },
+          body,
+          signal,
+          dispatcher: this.#agent,
         });
         const text = await response.body.text();
         if (response.statusCode === 200) return parseAnswer(text);
         throw httpError(response.statusCode, text, this.#base.host);
       } catch (error) {
         const reason = signal.aborted && isAbort(error, signal) ? signal.reason : this.#networkError(error);
-        const again = reason instanceof WatershedError && reason.code === 'unavailable' && this.#clock.monotonic() + waitMs < until;
-        // A statement whose post was not answered may be running: posting it again would only run it twice, and it only reads.
+        const again =
+          reason instanceof WatershedError && reason.code === 'unavailable' && this.#clock.monotonic() + waitMs < until;
+        // A statement whose post was not answered may be running. Posted again it runs twice: no harm, it reads.
         if (signal.aborted || !again) throw reason;
       }
       await this.#clock.sleep(waitMs, signal);
@@ -154,9 +176,14 @@ export class TrinoClient implements AsyncDisposable {
 
   #networkError(error: unknown): unknown {
     if (error instanceof WatershedError) return error;
-    return new WatershedError('unavailable', `Trino at ${this.#base.host} does not answer (${systemCode(error) ?? messageOf(error)})`, {
-      cause: error, hint: 'check TRINO_URL and that Trino is up',
-    });
+    return new WatershedError(
+      'unavailable',
+      `Trino at ${this.#base.host} does not answer (${systemCode(error) ?? messageOf(error)})`,
+      {
+        cause: error,
+        hint: 'check TRINO_URL and that Trino is up',
+      },
+    );
   }
 }
 
@@ -167,7 +194,9 @@ function parseUrl(text: string): URL {
   } catch {
     // Said below, without the address: it may hold a password.
   }
-  throw new WatershedError('bad_config', 'TRINO_URL is not an address', { hint: 'it is http://user@host:port or https://user:password@host:port' });
+  throw new WatershedError('bad_config', 'TRINO_URL is not an address', {
+    hint: 'it is http://user@host:port or https://user:password@host:port',
+  });
 }
 
 function withoutLogin(url: URL): URL {
@@ -179,12 +208,19 @@ function withoutLogin(url: URL): URL {
 
 function httpError(status: number, text: string, host: string): WatershedError {
   if (status === 401 || status === 403) {
-    return new WatershedError('unauthorized', `Trino at ${host} refused our login (${status})`, { hint: 'check user and password in TRINO_URL' });
+    return new WatershedError('unauthorized', `Trino at ${host} refused our login (${status})`, {
+      hint: 'check user and password in TRINO_URL',
+    });
   }
   if (status === 429 || status >= 500) {
-    return new WatershedError('unavailable', `Trino at ${host} is not ready (${status})`, { hint: 'it may still be starting: try again', context: { status } });
+    return new WatershedError('unavailable', `Trino at ${host} is not ready (${status})`, {
+      hint: 'it may still be starting: try again',
+      context: { status },
+    });
   }
-  return new WatershedError('internal', `Trino at ${host} answered ${status}: ${text.slice(0, 300)}`, { context: { status } });
+  return new WatershedError('internal', `Trino at ${host} answered ${status}: ${text.slice(0, 300)}`, {
+    context: { status },
+  });
 }
 
 interface SourceJson {
@@ -195,9 +231,12 @@ interface SourceJson {
 const sourceJson = JSON as unknown as SourceJson;
 
 /** The reviver costs seven times the parsing, so it is used only where a number is too long for JavaScript's. */
-export function parseAnswer(text: string): Answer {
-  const value: unknown = /\d{16}/.test(text) ? sourceJson.parse(text, (_key, parsed, { source }) =>
-    (typeof parsed === 'number' && source !== undefined && /^-?\d{16,}$/.test(source) ? BigInt(source) : parsed)) : JSON.parse(text);
+function parseAnswer(text: string): Answer {
+  const value: unknown = /\d{16}/.test(text)
+    ? sourceJson.parse(text, (_key, parsed, { source }) =>
+        typeof parsed === 'number' && source !== undefined && /^-?\d{16,}$/.test(source) ? BigInt(source) : parsed,
+      )
+    : JSON.parse(text);
   // The shape is that of the protocol; a server that breaks it is no Trino.
   return value as Answer;
 }

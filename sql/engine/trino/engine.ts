@@ -55,9 +55,14 @@ export function createTrinoEngine(options: TrinoEngineOptions): Engine {
 
 async function startStatement(client: TrinoClient, clock: Clock, statement: Statement): Promise<Result> {
   const factory = await encoderFor(statement.encoding);
-  if (factory === undefined) throw new WatershedError('unsupported', `rows cannot be encoded as ${statement.encoding} on Trino`);
+  if (factory === undefined)
+    throw new WatershedError('unsupported', `rows cannot be encoded as ${statement.encoding} on Trino`);
   const limit = withTimeLimit(statement, clock);
-  const pages = client.run({ sql: bind(statement.sql, statement.params), onBehalfOf: statement.user, signal: limit.signal });
+  const pages = client.run({
+    sql: bind(statement.sql, statement.params),
+    onBehalfOf: statement.user,
+    signal: limit.signal,
+  });
   const begin = clock.monotonic();
   try {
     const { columns, first } = await firstPage(pages);
@@ -80,7 +85,11 @@ async function startStatement(client: TrinoClient, clock: Clock, statement: Stat
         await pages.return(undefined);
       }
     };
-    return { columns: named.map(({ name, type }) => ({ name, type: String(type) })), chunks: chunks(), summary: summary.promise };
+    return {
+      columns: named.map(({ name, type }) => ({ name, type: String(type) })),
+      chunks: chunks(),
+      summary: summary.promise,
+    };
   } catch (error) {
     limit.clear();
     await pages.return(undefined);
@@ -88,7 +97,7 @@ async function startStatement(client: TrinoClient, clock: Clock, statement: Stat
   }
 }
 
-/** Trino tells line and column in what it was given; doors want a place in what they were given, in characters from 1. */
+/** Trino tells line and column in what it was given; doors want a place in what was sent, in characters from 1. */
 function placed(error: unknown, sql: string): unknown {
   if (!isWatershedError(error)) return error;
   const { line, column, ...context } = error.context;
@@ -97,9 +106,15 @@ function placed(error: unknown, sql: string): unknown {
   const lines = marked.sql.split('\n');
   const before = lines.slice(0, line - 1).reduce((sum, text) => sum + text.length + 1, 0);
   // Trino counts code points, strings here have UTF-16 units.
-  const at = marked.original(before + Array.from(lines[line - 1] ?? '').slice(0, column - 1).join('').length);
+  const at = marked.original(
+    before +
+      Array.from(lines[line - 1] ?? '')
+        .slice(0, column - 1)
+        .join('').length,
+  );
   return new WatershedError(error.code, error.message, {
-    cause: error.cause, context: { ...context, position: Array.from(sql.slice(0, at)).length + 1 },
+    cause: error.cause,
+    context: { ...context, position: Array.from(sql.slice(0, at)).length + 1 },
     ...(error.hint === undefined ? {} : { hint: error.hint }),
   });
 }
@@ -112,7 +127,9 @@ interface Pump {
 
 /** Encodes page after page; leaves between two rows when a limit is reached. */
 async function* pump(
-  { cells, encoder, limits }: Pump, first: TrinoPage['rows'], pages: AsyncGenerator<TrinoPage>,
+  { cells, encoder, limits }: Pump,
+  first: TrinoPage['rows'],
+  pages: AsyncGenerator<TrinoPage>,
 ): AsyncGenerator<Uint8Array, Omit<ResultSummary, 'elapsedMs'>> {
   const sink = new Sink();
   const types = cells.map(({ type }) => type);
@@ -141,7 +158,10 @@ async function* pump(
   return { rows, bytes, truncated };
 }
 
-async function* rowChunks(first: TrinoPage['rows'], pages: AsyncGenerator<TrinoPage>): AsyncGenerator<TrinoPage['rows']> {
+async function* rowChunks(
+  first: TrinoPage['rows'],
+  pages: AsyncGenerator<TrinoPage>,
+): AsyncGenerator<TrinoPage['rows']> {
   const cut = function* (rows: TrinoPage['rows']): Generator<TrinoPage['rows']> {
     for (let at = 0; at < rows.length; at += chunkRows) yield rows.slice(at, at + chunkRows);
   };
@@ -156,22 +176,30 @@ function typeAt(cells: readonly CellType[], index: number): CellType {
 }
 
 /** The columns, which come with a page of their own or with the first rows. */
-async function firstPage(pages: AsyncGenerator<TrinoPage>): Promise<{ columns: readonly TrinoColumn[]; first: TrinoPage['rows'] }> {
+async function firstPage(
+  pages: AsyncGenerator<TrinoPage>,
+): Promise<{ columns: readonly TrinoColumn[]; first: TrinoPage['rows'] }> {
   const page = await pages.next();
   if (page.done === true) return { columns: [], first: [] };
   return { columns: page.value.columns ?? [], first: page.value.rows };
 }
 
 /** A signal that also ends when the statement's time is over, and the error that this is then. */
-function withTimeLimit(statement: Statement, clock: Clock): { signal: AbortSignal; clear: () => void; explain: (error: unknown) => unknown } {
+function withTimeLimit(
+  statement: Statement,
+  clock: Clock,
+): { signal: AbortSignal; clear: () => void; explain: (error: unknown) => unknown } {
   const { timeoutMs } = statement.limits;
   const stop = new AbortController();
   let late = false;
   const clear = clock.timer(timeoutMs, () => {
     late = true;
-    stop.abort(new WatershedError('limit_exceeded', `the statement ran longer than ${timeoutMs} ms`, {
-      hint: 'Ask for less, or raise WATERSHED_SQL_TIMEOUT_MS.', context: { sqlstate: '57014' },
-    }));
+    stop.abort(
+      new WatershedError('limit_exceeded', `the statement ran longer than ${timeoutMs} ms`, {
+        hint: 'Ask for less, or raise WATERSHED_SQL_TIMEOUT_MS.',
+        context: { sqlstate: '57014' },
+      }),
+    );
   });
   const signal = AbortSignal.any([stop.signal, statement.signal]);
   return {
@@ -180,18 +208,25 @@ function withTimeLimit(statement: Statement, clock: Clock): { signal: AbortSigna
     explain(error) {
       if (late && signal.reason === stop.signal.reason) return stop.signal.reason;
       if (!statement.signal.aborted || isWatershedError(error, 'limit_exceeded')) return error;
-      return new WatershedError('cancelled', 'the statement was cancelled', { cause: error, context: { sqlstate: '57014' } });
+      return new WatershedError('cancelled', 'the statement was cancelled', {
+        cause: error,
+        context: { sqlstate: '57014' },
+      });
     },
   };
 }
 
 async function describe(
-  client: TrinoClient, statement: Statement,
+  client: TrinoClient,
+  statement: Statement,
 ): Promise<{ columns: readonly ResultColumn[]; parameters: readonly string[] }> {
   const { sql, order } = questionMarks(statement.sql);
   const count = Math.max(0, ...order);
   if (!/^[\s(]*(select|with|values|table)\b/i.test(sql) || encodeURIComponent(sql).length > headerBytesMax) {
-    return { columns: await columnsByRunning(client, statement), parameters: Array.from({ length: count }, () => 'UNKNOWN') };
+    return {
+      columns: await columnsByRunning(client, statement),
+      parameters: Array.from({ length: count }, () => 'UNKNOWN'),
+    };
   }
   const ask = (what: string): Promise<readonly (readonly unknown[])[]> =>
     rowsOf(client, `DESCRIBE ${what} asked`, statement, { asked: sql });
@@ -209,7 +244,10 @@ async function describe(
 /** For what cannot be described in a header: the statement is begun, and cancelled as soon as its columns are known. */
 async function columnsByRunning(client: TrinoClient, statement: Statement): Promise<ResultColumn[]> {
   const nulls = questionMarks(statement.sql).order.map(() => null);
-  const params = Array.from({ length: Math.max(nulls.length, statement.params.length) }, (_, index) => statement.params[index] ?? null);
+  const params = Array.from(
+    { length: Math.max(nulls.length, statement.params.length) },
+    (_, index) => statement.params[index] ?? null,
+  );
   const pages = client.run({ sql: bind(statement.sql, params), onBehalfOf: statement.user, signal: statement.signal });
   try {
     const { columns } = await firstPage(pages);
@@ -220,17 +258,26 @@ async function columnsByRunning(client: TrinoClient, statement: Statement): Prom
 }
 
 async function rowsOf(
-  client: TrinoClient, sql: string, on: { readonly user: string; readonly signal: AbortSignal }, prepared: Record<string, string> = {},
+  client: TrinoClient,
+  sql: string,
+  on: { readonly user: string; readonly signal: AbortSignal },
+  prepared: Record<string, string> = {},
 ): Promise<readonly (readonly unknown[])[]> {
   const rows: (readonly unknown[])[] = [];
-  for await (const page of client.run({ sql, onBehalfOf: on.user, signal: on.signal, prepared })) rows.push(...page.rows);
+  for await (const page of client.run({ sql, onBehalfOf: on.user, signal: on.signal, prepared }))
+    rows.push(...page.rows);
   return rows;
 }
 
 const engineTypes: readonly (readonly [RegExp, string])[] = [
-  [/^(varchar|char|json).*$/, 'VARCHAR'], [/^timestamp\(?[789]?1?[0-2]?\)? with time zone$/, 'TIMESTAMP WITH TIME ZONE'],
-  [/^timestamp(\([0-6]\))?$/, 'TIMESTAMP'], [/^timestamp\(.*\)$/, 'TIMESTAMP_NS'], [/^time(\(\d+\))?$/, 'TIME'],
-  [/^real$/, 'FLOAT'], [/^varbinary$/, 'BLOB'], [/^interval.*$/, 'INTERVAL'],
+  [/^(varchar|char|json).*$/, 'VARCHAR'],
+  [/^timestamp\(?[789]?1?[0-2]?\)? with time zone$/, 'TIMESTAMP WITH TIME ZONE'],
+  [/^timestamp(\([0-6]\))?$/, 'TIMESTAMP'],
+  [/^timestamp\(.*\)$/, 'TIMESTAMP_NS'],
+  [/^time(\(\d+\))?$/, 'TIME'],
+  [/^real$/, 'FLOAT'],
+  [/^varbinary$/, 'BLOB'],
+  [/^interval.*$/, 'INTERVAL'],
 ];
 
 /** DuckDB's name of a type that Trino wrote out, such as `array(varchar(5))`. */
@@ -241,10 +288,23 @@ function engineType(written: string): string {
   return engineTypes.find(([pattern]) => pattern.test(written))?.[1] ?? written.toUpperCase();
 }
 
-async function readBounds(client: TrinoClient, { catalog, schemas }: TrinoEngineOptions, signal: AbortSignal): Promise<Bounds> {
-  const names = async (sql: string): Promise<string[]> => (await rowsOf(client, sql, { user: 'watershed', signal })).map(([name]) => String(name));
-  const [catalogs, found] = [await names('SHOW CATALOGS'), await names(`SHOW SCHEMAS FROM "${catalog.replaceAll('"', '""')}"`)];
-  return { catalog, schemas, catalogs, otherSchemas: found.filter((name) => !schemas.includes(name) && name !== 'information_schema') };
+async function readBounds(
+  client: TrinoClient,
+  { catalog, schemas }: TrinoEngineOptions,
+  signal: AbortSignal,
+): Promise<Bounds> {
+  const names = async (sql: string): Promise<string[]> =>
+    (await rowsOf(client, sql, { user: 'watershed', signal })).map(([name]) => String(name));
+  const [catalogs, found] = [
+    await names('SHOW CATALOGS'),
+    await names(`SHOW SCHEMAS FROM "${catalog.replaceAll('"', '""')}"`),
+  ];
+  return {
+    catalog,
+    schemas,
+    catalogs,
+    otherSchemas: found.filter((name) => !schemas.includes(name) && name !== 'information_schema'),
+  };
 }
 
 /** The views people see, with what the lake's contract says of them. */
@@ -256,9 +316,13 @@ async function readTables(client: TrinoClient, { catalog, schema }: TrinoEngineO
   return [...byTable].map(([name, columns]) => {
     const known = Object.values(contract).find((table) => table.name === name);
     return {
-      schema, name, comment: known?.comment ?? '',
+      schema,
+      name,
+      comment: known?.comment ?? '',
       columns: columns.map(([, column, type]) => ({
-        name: String(column), type: engineType(String(type)), comment: known?.columns.find((one) => one.name === column)?.doc ?? '',
+        name: String(column),
+        type: engineType(String(type)),
+        comment: known?.columns.find((one) => one.name === column)?.doc ?? '',
       })),
     };
   });

@@ -20,8 +20,8 @@ const allowed = 'SELECT, WITH, VALUES, TABLE, SHOW, DESCRIBE and EXPLAIN, one st
 /**
  * Lets one reading statement pass, without a semicolon at its end; `statement_refused` for any other. Beside it stand
  * Trino's own rules: a read-only catalog and a user with no other rights (docs/operating.md). This guard is the first
- * fence and says what is allowed; it need not understand a statement, only see that it begins with a word that reads and
- * names nothing out of bounds.
+ * fence and says what is allowed; it need not understand a statement, only see that it begins with a word that reads
+ * and names nothing out of bounds.
  */
 export function checkStatement(sql: string, bounds: Bounds): string {
   const found = tokens(sql);
@@ -56,7 +56,8 @@ function checkKind(found: readonly Token[]): void {
   }
   // Functions written in the statement may loop for ever.
   found.forEach((token, index) => {
-    if (isWord(token, 'WITH') && isWord(found[index + 1], 'FUNCTION')) throw refuse('functions cannot be defined here', token.start);
+    if (isWord(token, 'WITH') && isWord(found[index + 1], 'FUNCTION'))
+      throw refuse('functions cannot be defined here', token.start);
   });
 }
 
@@ -81,7 +82,8 @@ function checkChain(chain: readonly Token[], bounds: Bounds): void {
   if (first === bounds.catalog && second !== undefined) {
     // `lake.posts` is also schema lake where the catalog has the same name.
     if (readable.includes(second) || (readable.includes(first) && chain.length === 2)) return;
-    if (bounds.otherSchemas.includes(second) || second === 'system' || chain.length >= 3) throw outOfBounds(`${first}.${second}`, start, bounds);
+    if (bounds.otherSchemas.includes(second) || second === 'system' || chain.length >= 3)
+      throw outOfBounds(`${first}.${second}`, start, bounds);
     return;
   }
   if (readable.includes(first)) return;
@@ -109,7 +111,11 @@ function isSymbol(token: Token | undefined, symbol: string): boolean {
 }
 
 function outOfBounds(name: string, start: number, bounds: Bounds): WatershedError {
-  return refuse(`${name} cannot be read from here`, start, `Only the tables of ${bounds.schemas.map((schema) => `schema ${schema}`).join(' and ')} can be read.`);
+  return refuse(
+    `${name} cannot be read from here`,
+    start,
+    `Only the tables of ${bounds.schemas.map((schema) => `schema ${schema}`).join(' and ')} can be read.`,
+  );
 }
 
 function refuse(what: string, start: number, hint = `Allowed are ${allowed}.`): WatershedError {

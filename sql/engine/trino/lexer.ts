@@ -3,7 +3,7 @@ export interface Token {
   readonly kind: 'word' | 'quoted' | 'string' | 'number' | 'parameter' | 'symbol';
   readonly start: number;
   readonly end: number;
-  /** A name as Trino compares it (lower case, without quotes), a word in upper case, else the text itself. */
+  /** A name in the form that Trino compares (lower case, without quotes), a word in upper case, else the text itself. */
   readonly text: string;
 }
 

@@ -11,7 +11,7 @@ export interface Marked {
   readonly original: (at: number) => number;
 }
 
-/** `$1`, `$2`, … as Trino has them: question marks, in order of appearance. Question marks of the user's are counted too. */
+/** `$1`, `$2`, … become question marks, in order of appearance; those that the user wrote are counted too. */
 export function questionMarks(sql: string): Marked {
   const order: number[] = [];
   const shifts: { readonly at: number; readonly by: number }[] = [];
@@ -24,7 +24,11 @@ export function questionMarks(sql: string): Marked {
     at = token.end;
     shifts.push({ at: text.length, by: token.end - text.length });
   }
-  return { sql: text + sql.slice(at), order, original: (place) => place + (shifts.findLast((shift) => shift.at <= place)?.by ?? 0) };
+  return {
+    sql: text + sql.slice(at),
+    order,
+    original: (place) => place + (shifts.findLast((shift) => shift.at <= place)?.by ?? 0),
+  };
 }
 
 /**
@@ -37,14 +41,16 @@ export function bind(sql: string, params: readonly Param[]): string {
   const values = order.map((number) => {
     const param = params[number - 1];
     if (param === undefined) {
-      throw new WatershedError('statement_failed', `there is no value for parameter $${number}`, { context: { sqlstate: '42P02' } });
+      throw new WatershedError('statement_failed', `there is no value for parameter $${number}`, {
+        context: { sqlstate: '42P02' },
+      });
     }
     return literal(param);
   });
   return `EXECUTE IMMEDIATE ${quote(marked)} USING ${values.join(', ')}`;
 }
 
-export function literal(value: Param): string {
+function literal(value: Param): string {
   if (value === null) return 'NULL';
   if (typeof value === 'string') return quote(value);
   if (typeof value === 'boolean') return value ? 'TRUE' : 'FALSE';

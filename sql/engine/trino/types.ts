@@ -1,8 +1,36 @@
 import {
-  BIGINT, BLOB, BOOLEAN, DATE, DECIMAL, DOUBLE, DuckDBBlobValue, DuckDBDateValue, DuckDBDecimalValue, DuckDBIntervalValue,
-  DuckDBListValue, DuckDBMapValue, DuckDBStructValue, DuckDBTimestampNanosecondsValue, DuckDBTimestampTZValue,
-  DuckDBTimestampValue, DuckDBTimeValue, DuckDBUUIDValue, FLOAT, INTEGER, INTERVAL, LIST, MAP, SMALLINT, STRUCT, TIME, TIMESTAMP,
-  TIMESTAMP_NS, TIMESTAMPTZ, TINYINT, UUID, VARCHAR,
+  BIGINT,
+  BLOB,
+  BOOLEAN,
+  DATE,
+  DECIMAL,
+  DOUBLE,
+  DuckDBBlobValue,
+  DuckDBDateValue,
+  DuckDBDecimalValue,
+  DuckDBIntervalValue,
+  DuckDBListValue,
+  DuckDBMapValue,
+  DuckDBStructValue,
+  DuckDBTimestampNanosecondsValue,
+  DuckDBTimestampTZValue,
+  DuckDBTimestampValue,
+  DuckDBTimeValue,
+  DuckDBUUIDValue,
+  FLOAT,
+  INTEGER,
+  INTERVAL,
+  LIST,
+  MAP,
+  SMALLINT,
+  STRUCT,
+  TIME,
+  TIMESTAMP,
+  TIMESTAMP_NS,
+  TIMESTAMPTZ,
+  TINYINT,
+  UUID,
+  VARCHAR,
 } from '@duckdb/node-api';
 import type { DuckDBType, DuckDBValue } from '@duckdb/node-api';
 import { WatershedError } from '#core/errors.ts';
@@ -68,7 +96,8 @@ function scalarType(type: DuckDBType, convert: Scalar): CellType {
     value(cell) {
       if (cell === null || cell === undefined) return null;
       if (typeof cell === 'object') return JSON.stringify(cell);
-      if (typeof cell === 'string' || typeof cell === 'number' || typeof cell === 'bigint' || typeof cell === 'boolean') return convert(cell);
+      if (typeof cell === 'string' || typeof cell === 'number' || typeof cell === 'bigint' || typeof cell === 'boolean')
+        return convert(cell);
       throw broken('a cell');
     },
   };
@@ -76,7 +105,8 @@ function scalarType(type: DuckDBType, convert: Scalar): CellType {
 
 // Up to microseconds DuckDB's usual timestamp, beyond that nanoseconds; Trino goes to picoseconds.
 function timestampType(precision: number): CellType {
-  return precision <= 6 ? scalarType(TIMESTAMP, (cell) => new DuckDBTimestampValue(nanosOf(String(cell)) / 1000n))
+  return precision <= 6
+    ? scalarType(TIMESTAMP, (cell) => new DuckDBTimestampValue(nanosOf(String(cell)) / 1000n))
     : scalarType(TIMESTAMP_NS, (cell) => new DuckDBTimestampNanosecondsValue(nanosOf(String(cell))));
 }
 
@@ -94,16 +124,20 @@ function arrayType(element: CellType): CellType {
   };
 }
 
-/** Maps come as JSON objects, so that every key is text. */
+/** Maps are JSON objects on the wire, so that every key is text. */
 function mapType(key: CellType, value: CellType): CellType {
   return {
     type: MAP(key.type, value.type),
-    value: (cell) => (isNone(cell) ? null
-      : new DuckDBMapValue(Object.entries(cell).map(([name, member]) => ({ key: key.value(name), value: value.value(member) })))),
+    value: (cell) =>
+      isNone(cell)
+        ? null
+        : new DuckDBMapValue(
+            Object.entries(cell).map(([name, member]) => ({ key: key.value(name), value: value.value(member) })),
+          ),
   };
 }
 
-/** Rows come as arrays in the order of their fields; a field without a name is called field0, as Trino does. */
+/** Rows are arrays in the order of their fields on the wire; a field without a name is called field0. */
 function rowType(signature: TypeSignature): CellType {
   const fields = signature.arguments.map((argument, index) => {
     if (argument.kind !== 'NAMED_TYPE') throw broken('a row type');
@@ -114,7 +148,9 @@ function rowType(signature: TypeSignature): CellType {
     value(cell) {
       if (isNone(cell)) return null;
       const members = arrayOf(cell);
-      return new DuckDBStructValue(Object.fromEntries(fields.map(([name, field], index) => [name, field.value(members[index])])));
+      return new DuckDBStructValue(
+        Object.fromEntries(fields.map(([name, field], index) => [name, field.value(members[index])])),
+      );
     },
   };
 }

@@ -31,10 +31,14 @@ export async function writeTrinoViews(options: TrinoViewsOptions): Promise<Table
     // A namespace without such a row vanishes with its last table or view.
     await database.execute(
       `insert into public.iceberg_namespace_properties (catalog_name, namespace, property_key, property_value)
-       values ($1, $2, 'exists', 'true') on conflict do nothing`, [catalogName, namespace]);
+       values ($1, $2, 'exists', 'true') on conflict do nothing`,
+      [catalogName, namespace],
+    );
   }
   const rows = await database.query<{ table_name: string; metadata_location: string }>(
-    'select table_name, metadata_location from public.iceberg_tables where catalog_name = $1 and table_namespace = $2', [catalogName, lakeSchema]);
+    'select table_name, metadata_location from public.iceberg_tables where catalog_name = $1 and table_namespace = $2',
+    [catalogName, lakeSchema],
+  );
   const current = new Map(rows.map((row) => [row.table_name, row.metadata_location]));
   const written: TableName[] = [];
   for (const name of viewNames) {
@@ -60,7 +64,9 @@ async function writeView(options: TrinoViewsOptions, name: TableName, current: s
      values ($1, $2, $3, $4, 'VIEW')
      on conflict (catalog_name, table_namespace, table_name) do update
        set metadata_location = excluded.metadata_location, previous_metadata_location = iceberg_tables.metadata_location
-       where iceberg_tables.iceberg_type = 'VIEW'`, [catalogName, lakeSchema, name, location]);
+       where iceberg_tables.iceberg_type = 'VIEW'`,
+    [catalogName, lakeSchema, name, location],
+  );
   return true;
 }
 
@@ -75,7 +81,13 @@ interface ViewDescription {
 function describeView({ owner, trinoCatalog }: TrinoViewsOptions, name: TableName): ViewDescription {
   const table = tables[name];
   return {
-    fields: table.columns.map(({ id, name: column, type, doc }) => ({ id, name: column, required: false, type: icebergType(type), doc })),
+    fields: table.columns.map(({ id, name: column, type, doc }) => ({
+      id,
+      name: column,
+      required: false,
+      type: icebergType(type),
+      doc,
+    })),
     sql: trinoSql(name),
     properties: { comment: table.comment, 'trino.run-as-owner': owner },
     defaultCatalog: trinoCatalog,
@@ -83,9 +95,10 @@ function describeView({ owner, trinoCatalog }: TrinoViewsOptions, name: TableNam
 }
 
 /** The view's definition with the helper relations put in as subqueries. */
-export function trinoSql(name: TableName): string {
+function trinoSql(name: TableName): string {
   return lakeViews[name].sql.replaceAll(/\bhelper\.(\w+)/g, (whole, helper: string) =>
-    (isHelper(helper) ? `(${helpers[helper].sql})` : whole));
+    isHelper(helper) ? `(${helpers[helper].sql})` : whole,
+  );
 }
 
 function isHelper(name: string): name is HelperName {
@@ -105,21 +118,23 @@ function viewMetadata({ clock }: TrinoViewsOptions, location: string, wanted: Vi
     location,
     schemas: [{ 'schema-id': 0, type: 'struct', fields: wanted.fields }],
     'current-version-id': 1,
-    versions: [{
-      'version-id': 1,
-      'timestamp-ms': now,
-      'schema-id': 0,
-      summary: { 'engine-name': 'watershed' },
-      'default-catalog': wanted.defaultCatalog,
-      'default-namespace': [storeNamespace],
-      representations: [{ type: 'sql', sql: wanted.sql, dialect: 'trino' }],
-    }],
+    versions: [
+      {
+        'version-id': 1,
+        'timestamp-ms': now,
+        'schema-id': 0,
+        summary: { 'engine-name': 'watershed' },
+        'default-catalog': wanted.defaultCatalog,
+        'default-namespace': [storeNamespace],
+        representations: [{ type: 'sql', sql: wanted.sql, dialect: 'trino' }],
+      },
+    ],
     'version-log': [{ 'timestamp-ms': now, 'version-id': 1 }],
     properties: wanted.properties,
   };
 }
 
-/** The description of a stored view, or undefined where it is not of our making (compressed, another layout, missing). */
+/** The description of a stored view, or undefined where it is not of our making (compressed, other layout, missing). */
 async function storedDescription(store: Store, location: string): Promise<string | undefined> {
   const key = keyOf(store, location);
   if (key === undefined || (await store.size(key)) === undefined) return undefined;
@@ -139,7 +154,9 @@ interface StoredView {
   readonly 'current-version-id'?: number;
   readonly schemas?: readonly { readonly 'schema-id'?: number; readonly fields?: unknown }[];
   readonly versions?: readonly {
-    readonly 'version-id'?: number; readonly 'schema-id'?: number; readonly 'default-catalog'?: string;
+    readonly 'version-id'?: number;
+    readonly 'schema-id'?: number;
+    readonly 'default-catalog'?: string;
     readonly representations?: readonly { readonly sql?: string }[];
   }[];
   readonly properties?: unknown;
