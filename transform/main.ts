@@ -1,0 +1,57 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { availableParallelism } from 'node:os';
+import type { Foundation } from '#core/main.ts';
+import type { Queue } from '#core/queue/queue.ts';
+import type { Service } from '#core/service.ts';
+import { openDuck } from '#warehouse/duck.ts';
+import type { Warehouse } from '#warehouse/main.ts';
+import { openLinear } from './classifiers/linear.ts';
+import type { Classifier } from './classifiers/classifier.ts';
+import { activityJob } from './jobs/activity.ts';
+import { classifyJob } from './jobs/classify.ts';
+import { createRunner, type Runner } from './jobs/runner.ts';
+import { vectorsFile, weightsFile } from './train/train.ts';
+
+export interface Transform extends AsyncDisposable {
+  readonly service: Service;
+  /** To be called with each commit of the writer: it asks for the jobs that follow from it. Quick, and may be lost. */
+  readonly onCommit: (commit: { readonly landing: string; readonly kept: number }) => void;
+  readonly runner: Runner;
+}
+
+/** Opens the model and the jobs; they run while `service` runs. Throws `corrupt` or `unsupported` for a model that is not whole. */
+export async function openTransform(foundation: Foundation, warehouse: Warehouse, queue: Queue): Promise<Transform> {
+  const { config, dataDir, store, clock, random, log, metrics, logger } = foundation;
+  await using stack = new AsyncDisposableStack();
+  const classifier = stack.use(await openModel());
+  const duck = stack.use(await openDuck({
+    staging: join(dataDir, 'staging-transform'), memoryBytes: config.WATERSHED_MEMORY_BYTES, threads: availableParallelism(),
+  }));
+  const lake = { catalog: warehouse.catalog, cache: warehouse.cache, store, clock, random, duck, crashPoint: () => undefined };
+  const runner: Runner = createRunner({
+    queue, clock, metrics, logger: logger.child('jobs'),
+    jobs: [
+      classifyJob({ ...lake, metrics, classifier, logIdentity: await log.identity('posts'), onCommit: () => runner.hint('activity') }),
+      activityJob(lake),
+    ],
+  });
+  const owned = stack.move();
+  return {
+    service: runner.service,
+    runner,
+    onCommit({ landing, kept }) {
+      if (kept === 0) return;
+      if (landing === 'posts') runner.hint('classify');
+      if (landing === 'tombstones') runner.hint('activity');
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** The model that ships with the program. */
+async function openModel(): Promise<Classifier> {
+  const root = join(import.meta.dirname, '..');
+  const read = async (path: string): Promise<{ path: string; bytes: Uint8Array }> => ({ path, bytes: await readFile(join(root, path)) });
+  return openLinear({ vectors: await read(vectorsFile), weights: await read(weightsFile) });
+}
