@@ -2,18 +2,24 @@ import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { systemClock, systemRandom, type Clock, type Random } from './clock.ts';
 import { expandHome, type Config } from './config.ts';
 import { openDatabase, type Database } from './database/database.ts';
 import { openEmbedded } from './database/embedded.ts';
 import { migrate } from './database/migrate.ts';
+import { WatershedError } from './errors.ts';
 import { requireOwnLake } from './lake.ts';
 import { createKafkaLog } from './log/kafka/kafka.ts';
 import { topics, type Log } from './log/log.ts';
 import { createPostgresLog } from './log/postgres.ts';
 import { createLogger, type Logger } from './logger.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { openPostgresQueue } from './queue/postgres.ts';
+import type { Queue } from './queue/queue.ts';
+import { openRedisQueue } from './queue/redis.ts';
 import { openFileStore } from './store/file.ts';
+import { openS3Store } from './store/s3/s3.ts';
 import type { Store } from './store/store.ts';
 
 /** What every program leans on, opened by configuration: one variable each switches an engine in (architecture.md §3). */
@@ -45,7 +51,7 @@ export async function openFoundation(config: Config): Promise<Foundation> {
   await migrate(database);
   const log = stack.use(openLog(config, database, clock));
   await Promise.all(topics.map((topic) => log.ensureTopic(topic, topic === 'posts' ? config.WATERSHED_LOG_PARTITIONS : 1)));
-  const store = await openStore(config, dataDir);
+  const store = await openStore(config, dataDir, clock, stack);
   await requireOwnLake(database, { logKind: log.kind, logIdentity: await log.identity('posts'), warehouseUri: store.uri });
   const owned = stack.move();
   return {
@@ -53,6 +59,11 @@ export async function openFoundation(config: Config): Promise<Foundation> {
     holder: `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** The queue for jobs: BullMQ on Redis where there is one, else on the database. */
+export function openQueue({ config, databaseUrl }: Foundation): Promise<Queue> {
+  return config.REDIS_URL === undefined ? openPostgresQueue(databaseUrl) : openRedisQueue(config.REDIS_URL);
 }
 
 function openLog(config: Config, database: Database, clock: Clock): Log {
@@ -67,6 +78,23 @@ function openLog(config: Config, database: Database, clock: Clock): Log {
   });
 }
 
-async function openStore(_config: Config, dataDir: string): Promise<Store> {
-  return openFileStore(join(dataDir, 'lake'));
+/** Copies of S3 objects that statements read, on the local disk. */
+const storeCacheBytesMax = 20 * 1024 ** 3;
+
+async function openStore(config: Config, dataDir: string, clock: Clock, stack: AsyncDisposableStack): Promise<Store> {
+  const uri = config.WAREHOUSE_URI;
+  if (uri === undefined) return openFileStore(join(dataDir, 'lake'));
+  if (uri.startsWith('file:///')) return openFileStore(fileURLToPath(uri));
+  const { WAREHOUSE_S3_ACCESS_KEY: accessKey, WAREHOUSE_S3_SECRET_KEY: secretKey, WAREHOUSE_S3_ENDPOINT: endpoint } = config;
+  if ((accessKey === undefined) !== (secretKey === undefined)) {
+    throw new WatershedError('bad_config', 'WAREHOUSE_S3_ACCESS_KEY and WAREHOUSE_S3_SECRET_KEY go together: one of them is missing', {
+      hint: 'give both, or none to ask the usual AWS chain',
+    });
+  }
+  return stack.use(await openS3Store({
+    uri, region: config.WAREHOUSE_S3_REGION, clock, pathStyle: config.WAREHOUSE_S3_PATH_STYLE === 'on',
+    cache: { folder: join(dataDir, 'cache'), bytesMax: storeCacheBytesMax },
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(accessKey === undefined || secretKey === undefined ? {} : { keys: { accessKey, secretKey } }),
+  }));
 }

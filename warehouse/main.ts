@@ -46,8 +46,9 @@ const leaseTtlMs = 8_000;
 
 async function runWarehouse(foundation: Foundation, warehouse: Warehouse, hooks: WarehouseHooks, signal: AbortSignal): Promise<void> {
   const { config, database, log, store, clock, random, logger, metrics } = foundation;
-  const lease = await acquireLease(database, leaseName, foundation.holder, { ttlMs: leaseTtlMs, clock, signal });
-  await using held = lease;
+  await using held = await acquireLease(database, leaseName, foundation.holder, {
+    ttlMs: leaseTtlMs, clock, signal, holdThroughOutage: true, // every commit checks the epoch
+  });
   await using duck = await openDuck({
     staging: join(foundation.dataDir, 'staging'), memoryBytes: config.WATERSHED_MEMORY_BYTES, threads: availableParallelism(),
   });

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
 import { type Codes, type Sessions, openCodes, openSessions } from './codes.ts';
-import { createSlowdown } from './slowdown.ts';
+import { createSlowdown, type Slowdown } from './slowdown.ts';
 import { type Tokens, openTokens } from './tokens.ts';
 
 /** Everything the doors need to know who somebody is; what they may is `can` of access.ts. */
@@ -9,6 +9,8 @@ export interface Auth {
   readonly tokens: Tokens;
   readonly codes: Codes;
   readonly sessions: Sessions;
+  /** One for all doors, so that guessing at one counts at all. */
+  readonly slowdown: Slowdown;
 }
 
 export function openAuth(options: { database: Database; adminToken: string; clock: Clock }): Auth {
@@ -18,5 +20,6 @@ export function openAuth(options: { database: Database; adminToken: string; cloc
     tokens: openTokens({ database, adminToken, slowdown }),
     codes: openCodes({ database, slowdown }),
     sessions: openSessions({ database, adminToken }),
+    slowdown,
   };
 }

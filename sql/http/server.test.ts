@@ -1,5 +1,6 @@
 import type { Principal } from '#core/auth/access.ts';
 import type { Auth } from '#core/auth/auth.ts';
+import { createSlowdown } from '#core/auth/slowdown.ts';
 import { systemClock } from '#core/clock.ts';
 import { silentLogger } from '#core/logger.ts';
 import { createMetrics } from '#core/metrics.ts';
@@ -18,6 +19,7 @@ function pretendedAuth(): Auth {
       verify: async (given) => (given === token ? admin : undefined),
       create: async () => '', list: async () => [], revoke: async () => undefined, wireLogin: async () => undefined,
     },
+    slowdown: createSlowdown(systemClock),
     codes: {
       async create() {
         codes.add('another');
