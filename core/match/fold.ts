@@ -2,7 +2,7 @@ import { isFree, wordClass, wordClasses } from './wordbreak.ts';
 
 /**
  * The form in which text and terms are compared: canonical composition (NFC), Unicode's full case folding, and without
- * what cannot be seen (soft hyphens, direction marks, variation selectors). Accents stay: "cafe" is not "café", as on X.
+ * what cannot be seen (soft hyphens, direction marks, selectors). Accents stay: "cafe" is not "café", as on X.
  *
  * Two liberties beside Unicode's folding, both because a text does not tell its language: the four Turkish i's are one
  * (else "İSTANBUL" were never "istanbul"), and typographic apostrophes and Hebrew marks are their ASCII likes.

@@ -1,9 +1,10 @@
 /**
- * What X calls a hashtag, by the rules of its twitter-text library (conformance/extract.yml): a sign, then letters of any
- * script, marks, digits, underscores and a few joining signs, at least one of them a letter; not after a letter, a digit
- * or `&`; not before another sign or `://`; not within an address.
+ * What X calls a hashtag, by the rules of its twitter-text library (conformance/extract.yml): a sign, then letters of
+ * any script, marks, digits, underscores and a few joining signs, at least one of them a letter; not after a letter, a
+ * digit or `&`; not before another sign or `://`; not within an address.
  */
-const joining = '_\\u200c\\u200d\\ua67e\\u05be\\u05f3\\u05f4\\uff5e\\u301c\\u309b\\u309c\\u30a0\\u30fb\\u3003\\u0f0b\\u0f0c\\u00b7';
+const joining = '_\\u200c\\u200d\\ua67e\\u05be\\u05f3\\u05f4\\uff5e\\u301c\\u309b\\u309c\\u30a0\\u30fb\\u3003'
+  + '\\u0f0b\\u0f0c\\u00b7';
 const letter = '\\p{L}\\p{M}';
 const part = `[${letter}\\p{Nd}${joining}]`;
 const hashtagPattern = new RegExp(

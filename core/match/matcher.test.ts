@@ -146,7 +146,7 @@ const marks = /^[\p{M}\p{Emoji_Modifier}\u200D]/u;
 const free = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}ー\p{Script=Hangul}\p{Script=Thai}]\p{M}*$/u;
 const wordCharacter = /^[\p{L}\p{N}\p{Pc}\p{Extended_Pictographic}\p{Regional_Indicator}]/u;
 const plain = (text: string): string =>
-  text.normalize('NFC').replace(/[\u00AD\uFE0F]/g, '').replace(/İ/g, 'i').toLowerCase().replaceAll('ß', 'ss').replace(/ı/g, 'i')
+  text.normalize('NFC').replace(/\u00AD|\uFE0F/g, '').replace(/İ/g, 'i').toLowerCase().replaceAll('ß', 'ss').replace(/ı/g, 'i')
     .replace(/’/g, "'").replace(/״/g, '"');
 
 function naive(term: string, given: string): boolean {
@@ -190,7 +190,7 @@ test('finds what a naive reading of the definition finds, and nothing else', () 
   let hits = 0;
   fc.assert(fc.property(texts, fc.array(words, { minLength: 1, maxLength: 6 }), (text, terms) => {
     // A mark at the very beginning or after an invisible character has nothing to stand on: folding drops some of those.
-    fc.pre(!/^\p{M}|[\u00AD\u200D\uFE0F]/u.test(text) || /^[^\u200D]*$/u.test(text));
+    fc.pre(!/^\p{M}|\u200D/u.test(text) || !/\u200D/u.test(text));
     const rule = { any: [...new Set(terms)] };
     const expected = rule.any.filter((term) => naive(term, text));
     hits += expected.length;

@@ -38,9 +38,9 @@ export interface EventMatch {
 export interface Matcher {
   /** The events whose rule holds for the post, in the order they were given. */
   match(post: MatchablePost): EventMatch[];
-  /** The terms and accounts of one event that the post holds, whether the whole rule holds or not: for a network that decides itself. */
+  /** The terms and accounts of one event that the post holds, whatever else its rule says: where a network decides. */
   matchedTerms(id: string, post: MatchablePost): string[];
-  /** A quick no for a post still in JSON; `authorId` where it is known. Never no for a post that `match` finds an event for. */
+  /** A quick no for a post still in JSON, never for one that `match` finds an event for. `authorId` where it is known. */
   mayMatch(json: string, authorId: string | undefined): boolean;
 }
 
@@ -70,7 +70,8 @@ export function compileRules(events: readonly { readonly id: string; readonly ru
       const matches: EventMatch[] = [];
       for (const index of candidates(seen, post)) {
         const event = compiled[index];
-        if (event !== undefined && holds(event, seen, post)) matches.push({ id: event.id, matched: matchedOf(event, seen, post) });
+        if (event === undefined || !holds(event, seen, post)) continue;
+        matches.push({ id: event.id, matched: matchedOf(event, seen, post) });
       }
       return matches;
     },
@@ -186,8 +187,10 @@ function holds(event: Compiled, seen: Seen, post: MatchablePost): boolean {
   const has = (term: number): boolean => seen.stamps[term] === seen.now;
   const { accounts, languages, places } = event.rule;
   if (event.none.some(has) || !event.all.every(has)) return false;
-  if (event.any.length + accounts.length > 0 && !event.any.some(has) && accountsOf(event, post).length === 0) return false;
-  if (languages.length > 0 && !languages.some((language) => (post.languages ?? []).some((stated) => speaks(stated, language)))) return false;
+  const asksFor = event.any.length + accounts.length > 0;
+  if (asksFor && !event.any.some(has) && accountsOf(event, post).length === 0) return false;
+  const stated = post.languages ?? [];
+  if (languages.length > 0 && !languages.some((wanted) => stated.some((one) => speaks(one, wanted)))) return false;
   return places.length === 0 || places.some((place) => lies(post.place, place));
 }
 
@@ -216,7 +219,8 @@ function lies(at: MatchablePlace | undefined, wanted: Place): boolean {
       return at.name !== undefined && ` ${keyOf(at.name)} `.includes(` ${wanted.key} `);
     case 'box':
       return at.longitude !== undefined && at.latitude !== undefined
-        && at.longitude >= wanted.west && at.longitude <= wanted.east && at.latitude >= wanted.south && at.latitude <= wanted.north;
+        && at.longitude >= wanted.west && at.longitude <= wanted.east
+        && at.latitude >= wanted.south && at.latitude <= wanted.north;
   }
 }
 

@@ -31,11 +31,20 @@ export interface Account {
 export type Place =
   | { readonly kind: 'country'; readonly code: string }
   | { readonly kind: 'name'; readonly key: string }
-  | { readonly kind: 'box'; readonly west: number; readonly south: number; readonly east: number; readonly north: number };
+  | Box;
+
+export interface Box {
+  readonly kind: 'box';
+  readonly west: number;
+  readonly south: number;
+  readonly east: number;
+  readonly north: number;
+}
 
 /** Understands a rule, or throws `bad_request` with a sentence about the first thing that is wrong with it. */
 export function parseRule(rule: Rule): ParsedRule {
-  const terms = (list: readonly string[] | undefined): Term[] => unique((list ?? []).map(parseTerm), (term) => term.kind + term.key);
+  const terms = (list: readonly string[] | undefined): Term[] =>
+    unique((list ?? []).map(parseTerm), (term) => term.kind + term.key);
   const parsed: ParsedRule = {
     any: terms(rule.any),
     all: terms(rule.all),
@@ -45,9 +54,11 @@ export function parseRule(rule: Rule): ParsedRule {
     places: (rule.places ?? []).map(parsePlace),
   };
   const wanted = [...parsed.any, ...parsed.all];
-  const unwanted = parsed.none.find((term) => wanted.some((other) => other.kind === term.kind && other.key === term.key));
+  const same = (term: Term) => (other: Term): boolean => other.kind === term.kind && other.key === term.key;
+  const unwanted = parsed.none.find((term) => wanted.some(same(term)));
   if (unwanted !== undefined) {
-    throw refusal(`${unwanted.written} is both looked for and left out`, 'take it out of `none`, or out of `any` and `all`');
+    throw refusal(`${unwanted.written} is both looked for and left out`,
+      'take it out of `none`, or out of `any` and `all`');
   }
   return parsed;
 }
@@ -60,12 +71,13 @@ export function requireSubject(rule: ParsedRule): void {
 
 function parseAccount(written: string): Account {
   const name = written.trim().replace(/^[@＠]/u, '');
-  if (/^\d{1,20}$/.test(name) || /^did:[a-z]+:[a-zA-Z0-9._:%-]{1,200}$/.test(name)) return { written, kind: 'id', key: name };
+  if (/^\d{1,20}$|^did:[a-z]+:[a-zA-Z0-9._:%-]{1,200}$/.test(name)) return { written, kind: 'id', key: name };
   const isX = /^[a-z0-9_]{1,15}$/i.test(name);
-  const isDomain = name.length <= 253 && /^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/i.test(name);
+  const isDomain = name.length <= 253
+    && /^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/i.test(name);
   if (isX || isDomain) return { written, kind: 'handle', key: name.toLowerCase() };
   throw refusal(`"${written}" is not an account`,
-    'an account is a handle of X (at most 15 letters, digits and underscores), of Bluesky (such as nws.bsky.social), or an id');
+    'an account is a handle of X (at most 15 letters, digits, underscores) or Bluesky (nws.bsky.social), or an id');
 }
 
 function parseLanguage(written: string): string {
@@ -80,13 +92,14 @@ function parsePlace(written: string): Place {
   if (/^[\d\s,.+-]+$/.test(text)) return parseBox(text);
   const key = keyOf(text);
   if (key !== '') return { kind: 'name', key };
-  throw refusal(`"${written}" is not a place`, 'write a country code (TR), a name (Los Angeles) or a box (west,south,east,north)');
+  throw refusal(`"${written}" is not a place`,
+    'write a country code (TR), a name (Los Angeles) or a box (west,south,east,north)');
 }
 
 function parseBox(text: string): Place {
-  const [west, south, east, north, ...rest] = text.split(',').map((part) => part.trim() === '' ? Number.NaN : Number(part));
-  const fits = west !== undefined && south !== undefined && east !== undefined && north !== undefined && rest.length === 0
-    && west >= -180 && east <= 180 && west < east && south >= -90 && north <= 90 && south < north;
+  const [west, south, east, north, ...rest] = text.split(',').map((part) => part.trim() === '' ? NaN : Number(part));
+  const fits = west !== undefined && south !== undefined && east !== undefined && north !== undefined
+    && rest.length === 0 && west >= -180 && east <= 180 && west < east && south >= -90 && north <= 90 && south < north;
   if (fits) return { kind: 'box', west, south, east, north };
   throw refusal(`"${text}" is not a box on the map`,
     'write west,south,east,north in degrees, such as -118.9,33.7,-117.6,34.8; one across the date line is two boxes');

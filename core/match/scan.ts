@@ -12,13 +12,16 @@ const kinds: Uint8Array = kindsOfUnits();
 function kindsOfUnits(): Uint8Array {
   const kindOfClass = new Uint8Array(32).fill(inWord);
   for (const value of [c.other, c.space, c.carriageReturn, c.lineFeed, c.newline]) kindOfClass[value] = gap;
-  for (const value of [c.midLetter, c.midNumber, c.midBoth, c.singleQuote, c.doubleQuote]) kindOfClass[value] = byNeighbours;
+  const between = [c.midLetter, c.midNumber, c.midBoth, c.singleQuote, c.doubleQuote];
+  for (const value of between) kindOfClass[value] = byNeighbours;
   for (const value of [c.extend, c.format, c.zeroWidthJoiner]) kindOfClass[value] = byPrevious;
-  return Uint8Array.from({ length: 0x10000 }, (_, unit) =>
-    unit >= 0xd800 && unit <= 0xdbff ? highSurrogate : unit >= 0xdc00 && unit <= 0xdfff ? inWord : kindOfClass[wordClasses[unit] ?? 0] ?? gap);
+  return Uint8Array.from({ length: 0x10000 }, (_, unit) => {
+    if (unit >= 0xd800 && unit <= 0xdfff) return unit < 0xdc00 ? highSurrogate : inWord;
+    return kindOfClass[wordClasses[unit] ?? 0] ?? gap;
+  });
 }
 
-/** True where the code unit belongs to no word: spaces, punctuation, signs. The words of a phrase may have any of them between. */
+/** True where the code unit belongs to no word: spaces, punctuation, signs. Between the words of a phrase any may stand. */
 export function isGap(text: string, at: number): boolean {
   const kind = kinds[text.charCodeAt(at)];
   if (kind === inWord) return false;
@@ -60,7 +63,8 @@ export function buildAutomaton(patterns: readonly string[]): Automaton {
 }
 
 function walk(
-  edges: Edges, ends: Int32Array, text: string, units: Uint16Array, start: number, from: number, hit: (pattern: number) => void,
+  edges: Edges, ends: Int32Array, text: string, units: Uint16Array, start: number, from: number,
+  hit: (pattern: number) => void,
 ): void {
   let node = start;
   for (let at = from; ; ) {
@@ -79,7 +83,7 @@ function walk(
   }
 }
 
-/** Answers whether a JSON text may hold a pattern in one of its strings: a quick no, for texts that need no parsing then. */
+/** Says whether a JSON text may hold a pattern in one of its strings: after a quick no it need not be parsed. */
 export interface Prefilter {
   mayHold(json: string): boolean;
 }
@@ -106,7 +110,8 @@ export function buildPrefilter(patterns: readonly string[]): Prefilter {
           continue;
         }
         const value = wordClasses[unit] ?? 0;
-        const joins = value === c.letter || value === c.numeric || value === c.hebrew; // not _, which parts the words of an address
+        // Not the underscore: it parts the words of an address.
+        const joins = value === c.letter || value === c.numeric || value === c.hebrew;
         let node = inside && joins ? 0 : first[unit] ?? 0;
         for (let next = at + 1; node !== 0; next++) {
           if ((ends[node] ?? -1) >= 0) return true;
@@ -119,7 +124,7 @@ export function buildPrefilter(patterns: readonly string[]): Prefilter {
   };
 }
 
-/** The length of an escape of JSON or of an address that stands for no letter or digit, 0 where there is none, -1 for any other. */
+/** The length of an escape (JSON's or an address's) of a sign; 0 where there is none, -1 where it may be a letter. */
 function escapeLength(json: string, at: number): number {
   const next = json[at + 1] ?? '';
   if (json[at] === '\\') return next === 'u' ? -1 : 2;

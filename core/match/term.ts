@@ -16,20 +16,26 @@ export interface Term {
 }
 
 const quotes: readonly (readonly [string, string])[] = [['"', '"'], ['“', '”'], ['„', '“'], ['„', '”'], ['«', '»']];
-const operator = /^-?(from|to|lang|url|place|place_country|bio|context|entity|conversation_id|has|is|retweets_of|point_radius|bounding_box):/iu;
+const operators = 'from|to|lang|url|place|place_country|bio|context|entity|conversation_id|has|is|retweets_of|point_radius'
+  + '|bounding_box';
+const operator = new RegExp(`^-?(${operators}):`, 'iu');
+const outerSign = /^[\p{Sm}\p{Sc}\p{Sk}]|(?![\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Regional_Indicator}])\p{S}$/u;
 const termCharactersMax = 200;
 
 /**
- * Understands a term: a word, a `"quoted phrase"` or a `#hashtag`. Throws `bad_request` with a sentence that says what is
- * wrong with it and, in the hint, what to write instead.
+ * Understands a term: a word, a `"quoted phrase"` or a `#hashtag`. Throws `bad_request` with a sentence that says what
+ * is wrong with it and, in the hint, what to write instead.
  */
 export function parseTerm(written: string): Term {
   const text = written.trim();
   if (text === '') throw refusal('a term is empty', 'write a word, a "quoted phrase" or a #hashtag');
   if (text.length > termCharactersMax) {
-    throw refusal(`a term is longer than ${termCharactersMax} characters: ${shown(text.slice(0, 40))}…`, 'a few words are enough');
+    throw refusal(`a term is longer than ${termCharactersMax} characters: ${shown(text.slice(0, 40))}…`,
+      'a few words are enough');
   }
-  if (/\p{Cc}|\p{Cs}/u.test(text)) throw refusal(`${shown(text)} holds a control character`, 'write it in one line of plain text');
+  if (/\p{Cc}|\p{Cs}/u.test(text)) {
+    throw refusal(`${shown(text)} holds a control character`, 'write it in one line of plain text');
+  }
   return /^[#＃]/u.test(text) ? parseHashtag(text) : parseWords(text);
 }
 
@@ -50,8 +56,11 @@ function parseWords(text: string): Term {
     throw refusal(`the quotation marks of ${shown(text)} do not pair`, 'a phrase stands between two of them');
   }
   const key = keyOf(inner);
-  if (key === '') throw refusal(`${shown(text)} has no letter, digit or emoji to look for`, 'write a word, a "quoted phrase" or a #hashtag');
-  const sign = /^[\p{Sm}\p{Sc}\p{Sk}]|(?![\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Regional_Indicator}])\p{S}$/u.exec(inner)?.[0];
+  if (key === '') {
+    throw refusal(`${shown(text)} has no letter, digit or emoji to look for`,
+      'write a word, a "quoted phrase" or a #hashtag');
+  }
+  const sign = outerSign.exec(inner)?.[0];
   if (sign !== undefined) {
     throw refusal(`${shown(text)} would be looked for without its ${sign}, as ${shown(key)}`,
       `signs are not part of words: if ${shown(key)} is what you want, write that`);
@@ -68,11 +77,13 @@ function requireOneWord(text: string): void {
       `put it in quotation marks to find the words side by side, or give each word as a term of its own`);
   }
   if (/^[@＠]/u.test(text)) {
-    throw refusal(`${shown(text)} is an account`, 'to follow its posts put it among the accounts; to find mentions write it without the @');
+    throw refusal(`${shown(text)} is an account`,
+      'to follow its posts put it among the accounts; to find mentions write it without the @');
   }
   if (text.startsWith('-')) throw refusal(`${shown(text)} begins with a minus`, 'terms to leave out go into `none`');
   if (operator.test(text)) {
-    throw refusal(`${shown(text)} is an operator of X, which other networks do not know`, 'use accounts, languages or places of the rule');
+    throw refusal(`${shown(text)} is an operator of X, which other networks do not know`,
+      'use accounts, languages or places of the rule');
   }
 }
 

@@ -1,7 +1,6 @@
 /**
  * Word boundaries by UAX #29 (Unicode Text Segmentation, §4), decided locally: only the neighbours of one position are
- * looked at. The runtime's own segmenter takes 10 to 50 µs a text, which is the whole budget of a post, and it cuts Thai
- * and Japanese by dictionaries that change with its version.
+ * looked at. The runtime's own segmenter takes 10 to 50 µs a text, the whole budget of a post, and it cuts Thai and Japanese by dictionaries that change with its version.
  *
  * Word_Break is not a property that regular expressions know, so the classes are derived from those they do know, by
  * the definitions of UAX #29 table 3.
@@ -36,7 +35,9 @@ const c = wordClass;
 // Later lines win over earlier ones.
 const definitions: readonly (readonly [number, RegExp])[] = [
   [c.otherWord, /[\p{L}\p{N}\p{M}]+/gu],
-  [c.letter, /[\p{Alphabetic}\u02C2-\u02C5\u02D2-\u02D7\u02DE\u02DF\u02E5-\u02EB\u02ED\u02EF-\u02FF\u055A-\u055C\u055E\u058A\u05F3\u070F\uA708-\uA716\uA720\uA721\uA789\uA78A\uAB5B]+/gu],
+  [c.letter, /\p{Alphabetic}+/gu],
+  [c.letter, /[\u02C2-\u02C5\u02D2-\u02D7\u02DE\u02DF\u02E5-\u02EB\u02ED\u02EF-\u02FF\u055A-\u055C\u055E\u058A]+/gu],
+  [c.letter, /[\u05F3\u070F\uA708-\uA716\uA720\uA721\uA789\uA78A\uAB5B]+/gu],
   [c.free, /[\p{Ideographic}\p{Script=Hiragana}]+/gu],
   [c.free, /[\p{Script=Thai}\p{Script=Lao}\p{Script=Myanmar}\p{Script=Khmer}\p{Script=Tai_Le}]+/gu],
   [c.free, /[\p{Script=New_Tai_Lue}\p{Script=Tai_Tham}\p{Script=Tai_Viet}\p{Script=Ahom}]+/gu],
@@ -58,7 +59,7 @@ const definitions: readonly (readonly [number, RegExp])[] = [
   [c.zeroWidthJoiner, /\u200D/gu],
   [c.other, /\u200B/gu],
   [c.space, /[ \u1680\u2000-\u2006\u2008-\u200A\u205F\u3000]+/gu],
-  [c.newline, /[\u000B\u000C\u0085\u2028\u2029]+/gu],
+  [c.newline, /[\v\f\u0085\u2028\u2029]+/gu],
   [c.carriageReturn, /\r/gu],
   [c.lineFeed, /\n/gu],
 ];
@@ -125,7 +126,7 @@ function stepBack(text: string, at: number): number {
   return high >= 0xd800 && high <= 0xdbff ? at - 2 : at - 1;
 }
 
-/** Where the nearest character before `at` begins that is not ignored (WB4), or -1 when a line or the text begins first. */
+/** Where the nearest character before `at` that is not ignored (WB4) begins, or -1 when a line begins first. */
 function baseBefore(text: string, at: number): number {
   for (let index = stepBack(text, at); index >= 0; index = stepBack(text, index)) {
     const value = classAt(text, index);
@@ -151,8 +152,8 @@ export function isWordBoundary(text: string, at: number): boolean {
 }
 
 /**
- * The same, but Korean is no letter that a point could join ("flash.한국" holds "flash"), and an apostrophe after a Hebrew
- * word ends it as it ends all others (without WB7a), so that both apostrophes are alike.
+ * The same, but Korean is no letter that a point could join ("flash.한국" holds "flash"), and an apostrophe after a
+ * Hebrew word ends it as it ends all others (without WB7a), so that both apostrophes are alike.
  */
 export function isTermBoundary(text: string, at: number): boolean {
   return boundary(text, at, isLetterOfTerm);
@@ -201,7 +202,9 @@ function boundaryBetween(
     return !(isMidOfNumbers(next) && classAfter(text, at) === c.numeric); // WB12
   }
   if (base === c.katakana) return !(next === c.katakana || next === c.joiner); // WB13, WB13a
-  if (base === c.joiner) return !(isLetter(next) || next === c.numeric || next === c.katakana || next === c.joiner); // WB13b
+  if (base === c.joiner) { // WB13a, WB13b
+    return !(isLetter(next) || next === c.numeric || next === c.katakana || next === c.joiner);
+  }
   if (base === c.regional && next === c.regional) return regionalsBefore(text, at) % 2 === 0; // WB15, WB16
   if (isLetter(next) || next === c.numeric) {
     const before = baseBefore(text, baseAt);
@@ -216,8 +219,10 @@ function boundaryBetween(
 
 function regionalsBefore(text: string, at: number): number {
   let count = 0;
-  for (let index = baseBefore(text, at); index >= 0 && classAt(text, index) === c.regional; index = baseBefore(text, index)) {
+  let index = baseBefore(text, at);
+  while (index >= 0 && classAt(text, index) === c.regional) {
     count++;
+    index = baseBefore(text, index);
   }
   return count;
 }
