@@ -18,6 +18,8 @@ export interface EngineChild {
   send(message: ToChild): void;
   /** The next frame. Rejects with `unavailable` when the child has ended. */
   next(): Promise<Frame>;
+  /** How it ended, for the error of its statement: a signal or an exit code. */
+  readonly ending: string;
   /** Ends it at once. Its statement, if any, fails. */
   kill(): void;
   /** Resolves when the process is gone. */
@@ -78,8 +80,10 @@ function createChild(process: ChildProcess, pid: number, socket: Socket, tempDir
     if (kind === frameKinds.rows) return push({ kind: 'rows', bytes: body }, body.length);
     push({ kind: 'message', message: JSON.parse(body.toString()) as FromChild }, 0); // the child is this very version
   });
+  let ending = '';
   const ended = new Promise<void>((resolve) => {
-    const end = (): void => {
+    const end = (exitCode: unknown, exitSignal?: unknown): void => {
+      ending = typeof exitSignal === 'string' ? exitSignal : String(exitCode);
       if (alive) void rm(tempDir, { recursive: true, force: true }).catch(() => undefined).then(resolve);
       alive = false;
       wake?.();
@@ -99,6 +103,9 @@ function createChild(process: ChildProcess, pid: number, socket: Socket, tempDir
     shown: new Map(),
     get alive() {
       return alive;
+    },
+    get ending() {
+      return ending;
     },
     send(message) {
       if (alive) sendMessage(socket, message);

@@ -117,7 +117,7 @@ async function nextFrame(child: EngineChild, watch: Watch): ReturnType<EngineChi
     if (frame.kind === 'message' && frame.message.type === 'failed') throw watch.reason ?? received(frame.message.error);
     return frame;
   } catch (error) {
-    throw child.alive ? error : watch.reason ?? endedError(error);
+    throw child.alive ? error : watch.reason ?? endedError(child.ending, error);
   }
 }
 
@@ -143,9 +143,9 @@ function received(error: WireError): WatershedError {
   return new WatershedError(error.code, error.message, { context: error.context, ...(error.hint === undefined ? {} : { hint: error.hint }) });
 }
 
-function endedError(cause: unknown): WatershedError {
-  return new WatershedError('internal', 'the process that ran the statement ended by itself', {
-    cause, hint: 'Run it again; if it ends again, ask for less at a time and report the statement.', context: { sqlstate: 'XX000' },
+function endedError(ending: string, cause: unknown): WatershedError {
+  return new WatershedError('internal', `the process that ran the statement ended by itself (${ending})`, {
+    cause, hint: 'Run it again; if it ends again, ask for less at a time and report the statement.', context: { sqlstate: 'XX000', ending },
   });
 }
 

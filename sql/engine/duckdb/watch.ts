@@ -29,6 +29,7 @@ export function watchStatement(child: EngineChild, timeoutMs: number, signal: Ab
   let reason: WatershedError | undefined;
   let over = false;
   const cancels: (() => void)[] = [];
+  let cancelLook = (): void => undefined;
   const stop = (why: WatershedError): void => {
     if (reason !== undefined || over) return;
     reason = why;
@@ -41,17 +42,14 @@ export function watchStatement(child: EngineChild, timeoutMs: number, signal: Ab
   if (signal.aborted) abort();
 
   const look = (): void => {
-    cancels.push(clock.timer(residentIntervalMs, () => {
+    cancelLook = clock.timer(residentIntervalMs, () => {
       void child.residentBytes().then((bytes) => {
         if (over || bytes === undefined) return;
-        if (bytes <= residentBytesMax) {
-          cancels.pop();
-          return look();
-        }
+        if (bytes <= residentBytesMax) return look();
         reason ??= memoryError(residentBytesMax);
         child.kill();
       });
-    }));
+    });
   };
   look();
 
@@ -63,6 +61,7 @@ export function watchStatement(child: EngineChild, timeoutMs: number, signal: Ab
     end() {
       over = true;
       signal.removeEventListener('abort', abort);
+      cancelLook();
       for (const cancel of cancels) cancel();
     },
   };
