@@ -1,4 +1,5 @@
 import { WatershedError } from '#core/errors.ts';
+import { type ConfigItem, configItems } from './config-select.ts';
 import { stringValue, type Statement, type Token } from './lexer.ts';
 
 /** Text and CSV layouts of COPY … TO STDOUT (PostgreSQL documentation, COPY). */
@@ -21,6 +22,7 @@ export type Command =
   | { readonly kind: 'discard'; readonly what: string }
   | { readonly kind: 'deallocate' | 'close'; readonly name: string | undefined }
   | { readonly kind: 'accepted'; readonly tag: string }
+  | { readonly kind: 'config'; readonly items: readonly ConfigItem[] }
   | { readonly kind: 'declare'; readonly name: string; readonly hold: boolean; readonly inner: number }
   | { readonly kind: 'fetch'; readonly name: string; readonly count: number; readonly move: boolean }
   | { readonly kind: 'copy'; readonly query: string; readonly queryStart: number; readonly options: CopyOptions };
@@ -33,6 +35,10 @@ export function parseCommand(statement: Statement): Command | undefined {
   const cursor = new Cursor(statement);
   const first = cursor.take();
   switch (first) {
+    case 'select': {
+      const items = configItems(statement);
+      return items && { kind: 'config', items };
+    }
     case 'begin':
     case 'start':
       return { kind: 'begin', tag: first === 'begin' ? 'BEGIN' : 'START TRANSACTION', chain: false };

@@ -1,6 +1,7 @@
 import { WatershedError } from '#core/errors.ts';
 import { dataRow, type ErrorFields, type Field, noticeResponse, parameterStatus } from './backend.ts';
 import type { Command, CopyOptions } from './commands.ts';
+import type { ConfigItem } from './config-select.ts';
 import type { Format } from './encode-rows.ts';
 import type { Description, Planned, Query } from './planned.ts';
 import { queryTag } from './planned.ts';
@@ -109,6 +110,8 @@ export function createExecutor(options: ExecutorOptions): Executor {
       }
       case 'show':
         return await show(command.name);
+      case 'config':
+        return await configure(command.items);
       case 'discard':
         if (transaction.status !== 'I') throw stateError('25001', 'DISCARD ALL cannot run inside a transaction block');
         await closeCursors(() => true);
@@ -174,6 +177,19 @@ export function createExecutor(options: ExecutorOptions): Executor {
     const rows = name === 'all' ? [...settings.announced()].map((entry) => dataRow(entry)) : [dataRow([value ?? ''])];
     const fields = name === 'all' ? [textField('name'), textField('setting')] : [textField(displayName(name))];
     return { rows: rowReader({ fields, formats: [0], chunks: fromArray(rows) }, spool), tag: () => 'SHOW' };
+  }
+
+  async function configure(items: readonly ConfigItem[]): Promise<Outcome> {
+    const values: string[] = [];
+    const messages: Uint8Array[] = [];
+    for (const { setting, value, local = false } of items) {
+      const step = value === undefined ? undefined : await set({ kind: 'set', name: setting, value, local });
+      messages.push(...(step?.messages ?? []));
+      values.push(settings.get(setting) ?? (await knownToPostgres(setting)) ?? '');
+    }
+    const fields = items.map(({ column }) => textField(column));
+    const rows = rowReader({ fields, formats: [0], chunks: fromArray([dataRow(values)]) }, spool);
+    return { rows, messages, tag: (rowsSent) => `SELECT ${rowsSent}` };
   }
 
   async function fetch(
@@ -242,6 +258,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
             command.name === 'all' ? [textField('name'), textField('setting')] : [textField(displayName(command.name))],
         };
       }
+      if (command?.kind === 'config') return { ...nothing, fields: command.items.map(({ column }) => textField(column)) };
       if (command?.kind === 'fetch' && !command.move)
         return { ...nothing, fields: await this.describeCursor(command.name, signal) };
       return nothing;

@@ -32,8 +32,10 @@ export function rowReader(source: RowSource, limits: SpoolLimits): RowReader {
   let spooled: Spool | undefined;
   let left: Uint8Array = new Uint8Array();
   let hasEnded = false;
+  let hasStarted = false;
   const nextPiece = async (): Promise<Uint8Array | undefined> => {
     if (spooled !== undefined) return await spooled.next();
+    hasStarted = true;
     const { done, value } = await iterator.next();
     return done === true ? undefined : value;
   };
@@ -62,12 +64,15 @@ export function rowReader(source: RowSource, limits: SpoolLimits): RowReader {
     },
     suspend() {
       if (!hasEnded) spooled ??= spool(iterator, limits);
+      hasStarted = true;
     },
     async close() {
       left = new Uint8Array();
       hasEnded = true;
-      if (spooled !== undefined) await spooled.close();
-      else await iterator.return?.();
+      if (spooled !== undefined) return await spooled.close();
+      // A generator that was never started has no end either, in which the engine's child would be given back.
+      if (!hasStarted) await iterator.next().catch(() => undefined);
+      await iterator.return?.();
     },
   };
 }

@@ -341,7 +341,9 @@ export class Session {
 
   private async fail(error: unknown): Promise<void> {
     this.executor.transaction.fail();
-    await this.push(errorResponse(errorFields(error)));
+    this.put(errorResponse(errorFields(error)));
+    // A client that waits for the answer to a Flush would wait for ever: what follows is passed over until Sync.
+    await this.flush();
   }
 
   private async ready(): Promise<void> {

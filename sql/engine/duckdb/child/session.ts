@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
-import { isWatershedError, WatershedError } from '#core/errors.ts';
+import { isWatershedError, messageOf, WatershedError } from '#core/errors.ts';
 import type { Param } from '../../engine.ts';
 import { type ChildOptions, encodeFrame, frameKinds, frameReader, type FromChild, sendMessage, type ToChild, type WireParam }
   from '../protocol.ts';
@@ -88,8 +88,25 @@ async function inTransaction(connection: DuckDBConnection, work: () => Promise<F
   try {
     return await work();
   } finally {
-    // A statement that was cut short still streams: this ends it.
-    await connection.run('ROLLBACK').catch(() => undefined);
+    await rollBack(connection);
+  }
+}
+
+const rollbackTriesMax = 5;
+
+/**
+ * A statement that was cut short still streams: this ends it. An interrupt that comes late hits the rollback itself; left
+ * so, the transaction would be the next statement's, and aborted.
+ */
+async function rollBack(connection: DuckDBConnection): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await connection.run('ROLLBACK');
+      return;
+    } catch (error) {
+      if (/no transaction is active/i.test(messageOf(error))) return;
+      if (tries === rollbackTriesMax) throw error;
+    }
   }
 }
 
