@@ -1,6 +1,7 @@
 /**
  * Word boundaries by UAX #29 (Unicode Text Segmentation, §4), decided locally: only the neighbours of one position are
- * looked at. The runtime's own segmenter takes 10 to 50 µs a text, the whole budget of a post, and it cuts Thai and Japanese by dictionaries that change with its version.
+ * looked at. The runtime's own segmenter takes 10 to 50 µs a text, the whole budget of a post, and it cuts Thai and
+ * Japanese by dictionaries that change with its version.
  *
  * Word_Break is not a property that regular expressions know, so the classes are derived from those they do know, by
  * the definitions of UAX #29 table 3.
