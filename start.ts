@@ -11,6 +11,7 @@ import { WatershedError } from '#core/errors.ts';
 import { runTogether } from '#core/service.ts';
 import { createSamples, ingestProgram } from '#ingest/main.ts';
 import { eventRoutes } from '#sql/http/events.ts';
+import { tokenRoutes } from '#sql/http/tokens.ts';
 import { openDoors, openEngine } from '#sql/main.ts';
 import { openTransform } from '#transform/main.ts';
 import { openWarehouse, warehouseProgram } from '#warehouse/main.ts';
@@ -38,7 +39,7 @@ export async function start({ config, signal, note, interactive }: StartOptions)
   await using transform = await openTransform(foundation, warehouse, queue);
   await using engine = openEngine(foundation, warehouse.catalog, warehouse.cache);
   await using doors = await openDoors({
-    foundation, auth, engine, plugins: [eventRoutes({ registry })],
+    foundation, auth, engine, plugins: [eventRoutes({ registry }), tokenRoutes({ auth })],
     status: async () => ({ progress: await readProgress(foundation), jobs: await transform.runner.status() }),
   });
   await writeFile(join(dataDir, 'address.json'), `${JSON.stringify({ http: doors.http.url, wire: doors.wire, pid: process.pid })}\n`);

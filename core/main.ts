@@ -66,7 +66,8 @@ export function openQueue({ config, databaseUrl }: Foundation): Promise<Queue> {
   return config.REDIS_URL === undefined ? openPostgresQueue(databaseUrl) : openRedisQueue(config.REDIS_URL);
 }
 
-function openLog(config: Config, database: Database, clock: Clock): Log {
+/** The log that configuration names; the database stays the caller's. */
+export function openLog(config: Config, database: Database, clock: Clock): Log {
   if (config.KAFKA_BROKERS === undefined) return createPostgresLog(database, clock);
   const mechanism = config.KAFKA_SASL_MECHANISM;
   return createKafkaLog({
