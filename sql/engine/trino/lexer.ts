@@ -1,4 +1,4 @@
-/** A token of Trino's SQL and where it stands, in UTF-16 units. White space and comments are left out. */
+/** A token of Trino SQL and where it stands, in UTF-16 units. White space and comments are left out. */
 export interface Token {
   readonly kind: 'word' | 'quoted' | 'string' | 'number' | 'parameter' | 'symbol';
   readonly start: number;
