@@ -50,9 +50,12 @@ export async function api<T>(path: string, options: RequestInit = {}): Promise<T
   throw new ApiError(response.status, problem.code ?? 'internal', problem.detail ?? problem.title ?? response.statusText, problem.hint);
 }
 
-export function sql(statement: string, params: readonly (string | number | null)[] = [], signal?: AbortSignal): Promise<SqlResult> {
+/** Runs one statement. `rows` is the most that come to the page. */
+export function sql(
+  statement: string, params: readonly (string | number | null)[] = [], signal?: AbortSignal, rows = 100_000,
+): Promise<SqlResult> {
   return api<SqlResult>('/api/sql', {
-    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ sql: statement, params }),
+    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ sql: statement, params, limits: { rows } }),
     ...(signal === undefined ? {} : { signal }),
   });
 }

@@ -3,6 +3,7 @@ import { api } from './api.ts';
 import { EventPage } from './event.tsx';
 import { HomePage } from './home.tsx';
 import { useLoad } from './hooks.ts';
+import { OperationsPage } from './ops.tsx';
 import { count, Link } from './parts.tsx';
 import { QueryPage } from './query.tsx';
 import { place } from './state.ts';
@@ -16,7 +17,7 @@ interface Status {
 function App() {
   const path = place.value.pathname;
   const status = useLoad('status', (signal) => api<Status>('/api/status', { signal }), 2_000);
-  const eventId = /^\/event\/([^/]+)$/.exec(path)?.[1];
+  const eventId = idOf(path);
   const progress = status.data?.progress;
   return (
     <>
@@ -25,6 +26,7 @@ function App() {
         <nav aria-label="Main">
           <Link to="/" aria-current={path === '/' ? 'page' : undefined}>Events</Link>
           <Link to="/sql" aria-current={path === '/sql' ? 'page' : undefined}>Ask in SQL</Link>
+          <Link to="/operations" aria-current={path === '/operations' ? 'page' : undefined}>Operations</Link>
         </nav>
         {status.data?.simulated && <span class="badge">simulated crisis: made-up posts</span>}
         <span class="status" role="status">
@@ -33,10 +35,20 @@ function App() {
         </span>
       </header>
       <main>
-        {eventId !== undefined ? <EventPage id={decodeURIComponent(eventId)} /> : path === '/sql' ? <QueryPage /> : <HomePage />}
+        {eventId !== undefined ? <EventPage id={eventId} key={eventId} /> : path === '/sql' ? <QueryPage />
+          : path === '/operations' ? <OperationsPage /> : <HomePage />}
       </main>
     </>
   );
+}
+
+function idOf(path: string): string | undefined {
+  const part = /^\/event\/([^/]+)$/.exec(path)?.[1];
+  try {
+    return part === undefined ? undefined : decodeURIComponent(part);
+  } catch {
+    return part; // a % that begins no escape: taken as it stands
+  }
 }
 
 const root = document.getElementById('app');

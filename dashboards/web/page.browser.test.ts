@@ -1,0 +1,177 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { systemClock } from '#core/clock.ts';
+import { type Database, openDatabase } from '#core/database/database.ts';
+import { migrate } from '#core/database/migrate.ts';
+import { createRegistry } from '#core/events/registry.ts';
+import { eventRoutes } from '#sql/http/events.ts';
+import type { HttpServer } from '#sql/http/server.ts';
+import { dashboardsLake, dashboardsServer } from '#test/dashboards-lake.ts';
+import { startChromium } from '#test/services/chromium.ts';
+import { startPostgres, type TestPostgres } from '#test/services/postgres.ts';
+import type { SqlLake } from '#test/sql-lake.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+let postgres: TestPostgres;
+let database: Database;
+let lake: SqlLake;
+let server: HttpServer;
+let url: string;
+let browser: Browser;
+let webRoot: string;
+
+beforeAll(async () => {
+  webRoot = await mkdtemp(join(tmpdir(), 'watershed-page-'));
+  await promisify(execFile)(process.execPath, [join(root, 'node_modules/vite/bin/vite.js'), 'build', 'dashboards/web', '--outDir', webRoot], { cwd: root });
+  postgres = await startPostgres();
+  database = openDatabase(await postgres.createDatabase(), { max: 4 });
+  await migrate(database);
+  const registry = createRegistry({ database, clock: systemClock });
+  await registry.create({ name: 'Alberta floods', description: 'High water', sources: ['replay'], rule: { any: ['flood'] } }, 'admin', 'flood-2013');
+  lake = await dashboardsLake();
+  ({ server, url } = await dashboardsServer(lake.engine({ children: 2 }), [eventRoutes({ registry })], webRoot));
+  browser = await startChromium();
+}, 120_000);
+
+afterAll(async () => {
+  await browser?.close();
+  await server?.[Symbol.asyncDispose]();
+  await lake?.[Symbol.asyncDispose]();
+  await database?.[Symbol.asyncDispose]();
+  await postgres?.stop();
+  await rm(webRoot, { recursive: true, force: true });
+}, 60_000);
+
+/** A signed-in page that fails the test on any error of a script or request to another host. */
+async function open(path: string, options: BrowserContextOptions = {}): Promise<{ page: Page; troubles: string[] }> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const page = await context.newPage();
+  const troubles: string[] = [];
+  page.on('pageerror', (error) => troubles.push(error.message));
+  page.on('request', (request) => {
+    if (!request.url().startsWith(url) && !request.url().startsWith('blob:')) troubles.push(request.url());
+  });
+  page.on('response', (response) => { if (response.status() >= 500) troubles.push(`${response.status()} ${response.url()}`); });
+  await page.goto(`${url}/?code=code`);
+  await page.goto(`${url}${path.startsWith('/?') ? path : '/'}`);
+  if (path !== '/') await page.evaluate((to) => {
+    history.pushState(null, '', to);
+    dispatchEvent(new PopStateEvent('popstate'));
+  }, path);
+  return { page, troubles };
+}
+
+async function violations(page: Page): Promise<string[]> {
+  await page.addScriptTag({ content: await readFile(axe, 'utf8') }).catch(async () => page.evaluate(await readFile(axe, 'utf8')));
+  const found: unknown = await page.evaluate('axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] })'
+    + '.then(({ violations }) => violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join(", ")}`))');
+  return Array.isArray(found) ? found.map(String) : [String(found)];
+}
+
+test('the event page shows the counts by kind, and what a post brings with it is text', async () => {
+  const { page, troubles } = await open('/event/flood-2013');
+  await page.getByText('2,000 in all').waitFor();
+  // 2,000 posts, of which every fourth has no label: i % 6 = 5 is odd, so half of the even kinds are without.
+  await page.getByRole('button', { name: 'Other useful information 333' }).waitFor();
+  await page.locator('.chart svg path').first().waitFor();
+  const hostile = page.locator('.posts li').first();
+  await hostile.waitFor();
+  expect(await hostile.locator('p').textContent()).toContain('<img src=x onerror=alert(1)>');
+  expect(await page.locator('.posts img').count()).toBe(0);
+  await page.getByText('shaded times were not collected').waitFor();
+  expect(troubles).toEqual([]);
+  await page.context().close();
+});
+
+test('a kind is chosen by keyboard, stands in the address, and the way back leads to where it was', async () => {
+  const { page, troubles } = await open('/event/flood-2013');
+  const chip = page.getByRole('button', { name: /^Caution and advice/ });
+  await chip.focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('167 fit').waitFor();
+  expect(new URL(page.url()).searchParams.get('kind')).toBe('caution_and_advice');
+  await page.getByLabel('Any of these words').fill('post 9');
+  await page.keyboard.press('Enter');
+  await page.waitForURL(/any=post/);
+  await page.getByRole('button', { name: 'Show the SQL' }).click();
+  expect(await page.locator('#shown-sql').textContent()).toContain("strpos(lower(p.text), 'post 9') > 0");
+  await page.getByRole('link', { name: 'Open in the query box' }).click();
+  await page.getByRole('button', { name: 'Run' }).click();
+  await page.getByText(/rows in \d+ ms/).first().waitFor();
+  expect(troubles).toEqual([]);
+  await page.context().close();
+});
+
+test('drawing over the chart zooms every panel', async () => {
+  const { page, troubles } = await open('/event/flood-2013');
+  await page.locator('.chart svg path').first().waitFor();
+  const box = await page.locator('.chart').boundingBox();
+  if (box === null) throw new Error('the chart has no place');
+  await page.mouse.move(box.x + box.width * 0.3, box.y + box.height / 2);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * 0.6, box.y + box.height / 2, { steps: 8 });
+  await page.mouse.up();
+  await page.waitForURL(/from=2013-06-20T.*to=2013-06-2/);
+  await page.getByText(/^\d+ fit$/).waitFor();
+  expect(troubles).toEqual([]);
+  await page.context().close();
+});
+
+test('an event is made, previewed, edited, paused and resumed', async () => {
+  const { page, troubles } = await open('/');
+  await page.getByRole('button', { name: 'Follow an event' }).click();
+  await page.getByLabel('Name').fill('River Elbe');
+  await page.getByLabel(/^Any of these/).fill('water, "high water"');
+  await page.getByRole('button', { name: 'Preview' }).click();
+  await page.getByText('Posts already here that have these words').waitFor();
+  expect(await violations(page)).toEqual([]);
+  await page.getByRole('button', { name: 'Follow', exact: true }).click();
+  await page.waitForURL(/\/event\/river-elbe$/);
+  await page.getByText('any of water, "high water"').waitFor();
+  await page.getByRole('button', { name: 'Pause' }).click();
+  await page.getByRole('button', { name: 'Resume' }).click();
+  await page.getByRole('button', { name: 'Pause' }).waitFor();
+  await page.getByRole('button', { name: 'Edit keywords' }).click();
+  await page.getByLabel('None of these').last().fill('concert');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('none of concert').waitFor();
+  expect(troubles).toEqual([]);
+  await page.context().close();
+});
+
+test('a statement is run by keyboard, kept in the history and downloaded whole', async () => {
+  const { page, troubles } = await open('/sql');
+  await page.getByLabel(/One read-only statement/).fill('select post_id from lake.posts order by log_offset limit 3');
+  await page.keyboard.press('Control+Enter');
+  await page.getByText(/3 rows in/).first().waitFor();
+  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download CSV' }).click()]);
+  expect((await readFile(await file.path(), 'utf8')).trim().split(/\r?\n/)).toEqual(['post_id', 'p0', 'p1', 'p2']);
+  await page.getByText('History of this browser (1)').waitFor();
+  await page.getByText('activity_labels', { exact: true }).click();
+  await page.getByRole('button', { name: 'classifier', exact: true }).waitFor();
+  expect(troubles).toEqual([]);
+  await page.context().close();
+});
+
+const pagesToLookAt = [['home', '/', 'Alberta floods'], ['event', '/event/flood-2013', 'original'], ['sql', '/sql', 'quarantine'],
+  ['operations', '/operations', 'the network closed the connection']] as const;
+
+test.each(pagesToLookAt.flatMap(([name, path, sign]) =>
+  ([['light', 390], ['dark', 1280], ['light', 2560]] as const).map(([scheme, width]) => ({ name, path, sign, scheme, width }))))(
+  '$name at $width px in $scheme colours: no violation, no sideways scrolling', async ({ name, path, sign, scheme, width }) => {
+    const { page, troubles } = await open(path, { colorScheme: scheme, viewport: { width, height: 900 } });
+    await page.getByText(sign).first().waitFor();
+    if (name === 'event') await page.locator('.chart svg path').first().waitFor();
+    expect(await violations(page)).toEqual([]);
+    expect(await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')).toBe(0);
+    const folder = process.env['WATERSHED_PICTURES'];
+    if (folder !== undefined) await page.screenshot({ path: join(folder, `${name}-${scheme}-${width}.png`), fullPage: true });
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });

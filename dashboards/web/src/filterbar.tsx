@@ -1,0 +1,73 @@
+import { useState } from 'preact/hooks';
+import { type Filter, isFiltered, kinds } from './filter.ts';
+import { Link } from './parts.tsx';
+import { setParams } from './state.ts';
+
+const names = ['any', 'all', 'none', 'phrase', 'kind', 'lang', 'from', 'to'] as const;
+
+/** What is shown, as a form whose values stand in the address, with the statement that comes of it. */
+export function FilterBar({ filter, statement, languages }: { filter: Filter; statement: string; languages: readonly string[] }) {
+  const [shown, setShown] = useState(false);
+  const apply = (event: Event): void => {
+    event.preventDefault();
+    if (!(event.currentTarget instanceof HTMLFormElement)) return;
+    const data = new FormData(event.currentTarget);
+    const text = (name: string): string => String(data.get(name) ?? '').trim();
+    const instant = (name: string): string => (text(name) === '' ? '' : `${text(name).slice(0, 16)}Z`);
+    setParams({ any: text('any'), all: text('all'), none: text('none'), phrase: text('phrase'), kind: text('kind'), lang: text('lang'),
+      from: instant('from'), to: instant('to') });
+  };
+  const clear = (): void => setParams(Object.fromEntries(names.map((name) => [name, undefined])));
+  const field = (name: 'any' | 'all' | 'none' | 'phrase', label: string, value: string) => (
+    <label>{label}<input name={name} value={value} autocomplete="off" /></label>
+  );
+  // The form is made anew when the address changes, so that "back" shows what was.
+  return (
+    <form class="card filter" onSubmit={apply} key={JSON.stringify(filter)} aria-label="Filter">
+      <div class="fields">
+        {field('any', 'Any of these words', filter.any.join(', '))}
+        {field('all', 'All of these', filter.all.join(', '))}
+        {field('none', 'None of these', filter.none.join(', '))}
+        {field('phrase', 'This phrase', filter.phrase)}
+        <label>Kind
+          <select name="kind" value={filter.kind}>
+            <option value="">all kinds</option>
+            {kinds.filter(({ label }) => label !== '').map(({ label, name }) => <option key={label} value={label}>{name}</option>)}
+          </select>
+        </label>
+        <label>Language
+          <select name="lang" value={filter.lang}>
+            <option value="">all languages</option>
+            {[...new Set([...languages, filter.lang])].filter((lang) => lang !== '').map((lang) => <option key={lang} value={lang}>{languageName(lang)}</option>)}
+          </select>
+        </label>
+        <label>From (UTC)<input type="datetime-local" name="from" value={inputTime(filter.from)} /></label>
+        <label>Until (UTC)<input type="datetime-local" name="to" value={inputTime(filter.to)} /></label>
+      </div>
+      <div class="row">
+        <button type="submit">Apply</button>
+        {isFiltered(filter) && <button type="button" class="quiet" onClick={clear}>Show everything</button>}
+        <button type="button" class="quiet" aria-expanded={shown} aria-controls="shown-sql" onClick={() => setShown(!shown)}>
+          {shown ? 'Hide the SQL' : 'Show the SQL'}
+        </button>
+        <Link to={`/sql?q=${encodeURIComponent(statement)}`}>Open in the query box</Link>
+      </div>
+      <pre id="shown-sql" hidden={!shown} tabIndex={0}>{statement}</pre>
+    </form>
+  );
+}
+
+function inputTime(ms: number | undefined): string {
+  return ms === undefined ? '' : new Date(ms).toISOString().slice(0, 16);
+}
+
+const known = new Intl.DisplayNames(['en'], { type: 'language', fallback: 'code' });
+
+export function languageName(tag: string): string {
+  if (tag === '' || tag === 'und') return 'not stated';
+  try {
+    return known.of(tag) ?? tag;
+  } catch {
+    return tag; // no language tag at all: networks send such
+  }
+}

@@ -1,0 +1,157 @@
+import { useEffect, useRef } from 'preact/hooks';
+import type { Cell, SqlResult } from './api.ts';
+import type { Gap, TimeChart } from './chart.ts';
+import { kindName, kinds } from './filter.ts';
+import { languageName } from './filterbar.tsx';
+import { count } from './parts.tsx';
+import { setParams } from './state.ts';
+import { ms, type Timeline } from './timeline.ts';
+
+export function Chart({ timeline, gaps }: { timeline: Timeline | undefined; gaps: readonly Gap[] }) {
+  const holder = useRef<HTMLDivElement>(null);
+  const chart = useRef<Promise<TimeChart>>(undefined);
+  useEffect(() => {
+    const element = holder.current;
+    if (element === null) return undefined;
+    // The chart library is four times the page: it comes when the first chart does.
+    const made = import('./chart.ts').then(({ createTimeChart }) => createTimeChart(element, (from, to) =>
+      setParams({ from: minuteText(Math.floor(from / 60_000) * 60_000), to: minuteText(Math.ceil(to / 60_000) * 60_000) })));
+    chart.current = made;
+    return () => void made.then((instance) => instance.dispose());
+  }, []);
+  useEffect(() => {
+    if (timeline !== undefined) void chart.current?.then((instance) => instance.show(timeline.series, timeline.stepMs, gaps));
+  }, [timeline, gaps]);
+  const label = `Bar chart over time, stacked by kind: ${timeline?.series.map((series) => `${kindName(series.label)} ${sum(series)}`).join(', ') ?? ''}`;
+  return <div ref={holder} class="chart" role="img" aria-label={label} />;
+}
+
+function minuteText(at: number): string {
+  return `${new Date(at).toISOString().slice(0, 16)}Z`;
+}
+
+function sum(series: Timeline['series'][number]): number {
+  return series.points.reduce((total, [, posts]) => total + posts, 0);
+}
+
+/** Which colour is which kind, with its number; each is a button that shows only this kind. */
+export function Legend({ timeline, kind }: { timeline: Timeline; kind: string }) {
+  return (
+    <ul class="legend" aria-label="Kinds of information">
+      {timeline.series.map((series) => {
+        const name = kindName(series.label);
+        const swatch = <span class="swatch" style={{ background: kinds.find(({ label }) => label === series.label)?.color }} />;
+        const text = <>{swatch}{name} <b>{count.format(sum(series))}</b></>;
+        if (series.label === '') return <li key="none">{text}</li>;
+        const on = kind === series.label;
+        return (
+          <li key={series.label}>
+            <button type="button" class="chip" aria-pressed={on} onClick={() => setParams({ kind: on ? undefined : series.label })}>{text}</button>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+/** The numbers of the chart as a table, for who does not see it or wants to copy it. */
+export function TimelineTable({ timeline }: { timeline: Timeline }) {
+  const steps = [...new Set(timeline.series.flatMap(({ points }) => points.map(([at]) => at)))].sort((a, b) => a - b);
+  const values = timeline.series.map(({ points }) => new Map(points));
+  return (
+    <div class="table-wrap" tabIndex={0} role="region" aria-label="Numbers of the chart">
+      <table>
+        <thead><tr><th scope="col">Begin (UTC)</th>{timeline.series.map(({ label }) => <th key={label} scope="col">{kindName(label)}</th>)}</tr></thead>
+        <tbody>
+          {steps.map((at) => (
+            <tr key={at}><td>{new Date(at).toISOString().slice(0, 16).replace('T', ' ')}</td>
+              {values.map((points, index) => <td key={index} class="number">{points.get(at) ?? 0}</td>)}</tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** A short list of values with their counts as bars. `choose` makes a value a button that filters by it. */
+export function Ranking({ title, rows, choose }: {
+  title: string; rows: readonly { readonly value: string; readonly name: string; readonly posts: number }[]; choose?: (value: string) => void;
+}) {
+  const most = Math.max(1, ...rows.map(({ posts }) => posts));
+  return (
+    <section class="card">
+      <h2>{title}</h2>
+      {rows.length === 0 && <p class="soft">None counted yet.</p>}
+      <ol class="ranking">
+        {rows.map(({ value, name, posts }) => (
+          <li key={value}>
+            {choose === undefined ? <bdi>{name}</bdi>
+              : <button type="button" class="plain" onClick={() => choose(value)} aria-label={`Only posts with ${name}`}><bdi>{name}</bdi></button>}
+            <span class="number">{count.format(posts)}</span>
+            <span class="bar" style={{ width: `${(posts / most) * 100}%` }} aria-hidden="true" />
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+export function Languages({ result }: { result: SqlResult | undefined }) {
+  const rows = (result?.rows ?? []).map(([lang, posts]) => ({ value: String(lang ?? ''), name: languageName(String(lang ?? '')), posts: Number(posts) }));
+  return <Ranking title="Languages" rows={rows} choose={(lang) => lang !== '' && setParams({ lang })} />;
+}
+
+const termKinds = [
+  { kind: 'hashtag', title: 'Hashtags', mark: '#' }, { kind: 'word', title: 'Words', mark: '' }, { kind: 'domain', title: 'Links to', mark: '' },
+  { kind: 'mention', title: 'Mentioned', mark: '@' }, { kind: 'author', title: 'Most active accounts', mark: '@' },
+] as const;
+
+export function Terms({ result }: { result: SqlResult | undefined }) {
+  return (
+    <>
+      {termKinds.map(({ kind, title, mark }) => {
+        const rows = (result?.rows ?? []).filter(([of]) => of === kind)
+          .map(([, value, posts]) => ({ value: String(value), name: `${mark}${String(value)}`, posts: Number(posts) }));
+        const inText = kind === 'hashtag' || kind === 'word' || kind === 'mention';
+        return <Ranking key={kind} title={title} rows={rows} {...(inText ? { choose: (value: string) => setParams({ any: `${mark}${value}` }) } : {})} />;
+      })}
+    </>
+  );
+}
+
+export interface LabelledPosts {
+  readonly posts: SqlResult;
+  readonly labels: SqlResult | undefined;
+}
+
+export function Posts({ loaded }: { loaded: LabelledPosts }) {
+  if (loaded.posts.rows.length === 0) {
+    return <p class="soft">No post fits. A live event shows its first within seconds; the sample floods within half a minute; a filter may be too narrow.</p>;
+  }
+  const answers = new Map<string, Map<string, Cell>>();
+  for (const [source, id, classifier, label] of loaded.labels?.rows ?? []) {
+    const key = `${source} ${id}`;
+    answers.set(key, (answers.get(key) ?? new Map<string, Cell>()).set(String(classifier), label ?? null));
+  }
+  return (
+    <ul class="posts">
+      {loaded.posts.rows.map(([at, handle, text, lang, uri, source, id]) => {
+        const answer = answers.get(`${source} ${id}`);
+        const kind = answer?.get('information_type');
+        const address = typeof uri === 'string' && /^https?:\/\//.test(uri) ? uri : undefined;
+        return (
+          <li key={`${source} ${id}`}>
+            <div class="soft">
+              <time dateTime={String(at)}>{new Date(ms(at)).toISOString().replace('T', ' ').slice(0, 19)} UTC</time>
+              {handle !== null && <> · <bdi>@{String(handle)}</bdi></>}{lang !== null && <> · {String(lang)}</>}
+              {address !== undefined && <> · <a href={address} rel="noreferrer noopener" target="_blank">original</a></>}
+              {typeof kind === 'string' && <> <span class="badge kind"><span class="swatch" style={{ background: kinds.find(({ label }) => label === kind)?.color }} />{kindName(kind)}</span></>}
+              {answer?.get('relevance') === 'not_relevant' && <> <span class="badge">not about the crisis</span></>}
+            </div>
+            <p dir="auto">{String(text ?? '')}</p>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
