@@ -5,8 +5,8 @@ import { stringValue } from './lexer.ts';
 export interface ConfigItem {
   readonly column: string;
   readonly setting: string;
-  /** Absent for current_setting. */
-  readonly value?: string;
+  /** The value, or the number of the parameter that has it; absent for current_setting. */
+  readonly value?: string | number;
   readonly local?: boolean;
 }
 
@@ -47,6 +47,7 @@ function itemOf(column: string, values: readonly Token[]): ConfigItem | undefine
   if (setting?.kind !== 'string') return undefined;
   const name = stringValue(setting).toLowerCase();
   if (column === 'current_setting') return values.length <= 2 ? { column, setting: name } : undefined;
-  if (value?.kind !== 'string' || local?.kind !== 'word' || values.length !== 3) return undefined;
-  return { column, setting: name, value: stringValue(value), local: local.text === 'true' };
+  const given = value?.kind === 'string' ? stringValue(value) : value?.kind === 'parameter' ? Number(value.text) : undefined;
+  if (given === undefined || local?.kind !== 'word' || values.length !== 3) return undefined;
+  return { column, setting: name, value: given, local: local.text === 'true' };
 }

@@ -17,16 +17,25 @@ export function copyWriter(options: CopyOptions): CopyWriter {
 }
 
 function binaryWriter(): CopyWriter {
+  // Signature, flags, length of the header's extension. It goes with the first row, as PostgreSQL sends it: ADBC's reader
+  // takes the first message apart and expects a row behind the header.
+  let header = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
+  const withHeader = (body: Uint8Array): Buffer => {
+    const whole = copyData(Buffer.concat([header, body]));
+    header = Buffer.alloc(0);
+    return whole;
+  };
   return {
-    // Signature, flags, length of the header's extension.
-    begin: () => copyData(Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')),
+    begin: () => new Uint8Array(),
     rows(messages) {
       const changed = Buffer.from(messages);
       // Only the type byte differs: a row's length, count and values are the same.
       for (let at = 0; at < changed.length; at += 1 + changed.readInt32BE(at + 1)) changed[at] = 0x64;
-      return changed;
+      if (header.length === 0 || changed.length === 0) return changed;
+      const firstEnd = 1 + changed.readInt32BE(1);
+      return Buffer.concat([withHeader(changed.subarray(5, firstEnd)), changed.subarray(firstEnd)]);
     },
-    end: () => copyData(Buffer.from([0xff, 0xff])),
+    end: () => withHeader(Buffer.from([0xff, 0xff])),
   };
 }
 

@@ -6,6 +6,7 @@ import type { Format } from './encode-rows.ts';
 import type { Description, Planned, Query } from './planned.ts';
 import { queryTag } from './planned.ts';
 import { type Binding, noValues, type Queries } from './queries.ts';
+import { parameterCount } from './lexer.ts';
 import { fromArray, rowReader, type RowReader } from './rows.ts';
 import type { Settings } from './settings.ts';
 import type { Shadow } from './shadow.ts';
@@ -84,7 +85,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     return found;
   };
 
-  async function control(command: Command): Promise<Outcome> {
+  async function control(command: Command, { decoded }: Binding): Promise<Outcome> {
     switch (command.kind) {
       case 'begin':
       case 'commit':
@@ -111,7 +112,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       case 'show':
         return await show(command.name);
       case 'config':
-        return await configure(command.items);
+        return await configure(command.items, decoded);
       case 'discard':
         if (transaction.status !== 'I') throw stateError('25001', 'DISCARD ALL cannot run inside a transaction block');
         await closeCursors(() => true);
@@ -179,11 +180,12 @@ export function createExecutor(options: ExecutorOptions): Executor {
     return { rows: rowReader({ fields, formats: [0], chunks: fromArray(rows) }, spool), tag: () => 'SHOW' };
   }
 
-  async function configure(items: readonly ConfigItem[]): Promise<Outcome> {
+  async function configure(items: readonly ConfigItem[], decoded: Binding['decoded']): Promise<Outcome> {
     const values: string[] = [];
     const messages: Uint8Array[] = [];
     for (const { setting, value, local = false } of items) {
-      const step = value === undefined ? undefined : await set({ kind: 'set', name: setting, value, local });
+      const given = typeof value === 'number' ? String(decoded[value - 1]?.value ?? '') : value;
+      const step = given === undefined ? undefined : await set({ kind: 'set', name: setting, value: given, local });
       messages.push(...(step?.messages ?? []));
       values.push(settings.get(setting) ?? (await knownToPostgres(setting)) ?? '');
     }
@@ -237,7 +239,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
         });
         return done('DECLARE CURSOR');
       }
-      if (query === undefined) return command === undefined ? done('') : await control(command);
+      if (query === undefined) return command === undefined ? done('') : await control(command, binding);
       const copy = command?.kind === 'copy' ? command.options : undefined;
       const wanted = copy === undefined ? formats : ([copy.format === 'binary' ? 1 : 0] as const);
       const source = await queries.run(query, description, binding, wanted, abort.signal);
@@ -246,7 +248,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
         ? { rows, tag: (rowsSent) => queryTag(query, rowsSent) }
         : { rows, copy, tag: (rowsSent) => `COPY ${rowsSent}` };
     },
-    async describe({ command, query }, declared, signal) {
+    async describe({ command, query, statement }, declared, signal) {
       if (query !== undefined) {
         const described = await queries.describe(query, declared, signal);
         return command === undefined ? described : { parameters: described.parameters, fields: undefined };
@@ -258,7 +260,10 @@ export function createExecutor(options: ExecutorOptions): Executor {
             command.name === 'all' ? [textField('name'), textField('setting')] : [textField(displayName(command.name))],
         };
       }
-      if (command?.kind === 'config') return { ...nothing, fields: command.items.map(({ column }) => textField(column)) };
+      if (command?.kind === 'config') {
+        const parameters = Array.from({ length: parameterCount(statement.tokens) }, () => ({ oid: oids.text, engineType: 'VARCHAR' }));
+        return { parameters, fields: command.items.map(({ column }) => textField(column)) };
+      }
       if (command?.kind === 'fetch' && !command.move)
         return { ...nothing, fields: await this.describeCursor(command.name, signal) };
       return nothing;

@@ -58,7 +58,8 @@ function syntaxError(): WatershedError {
 }
 
 export function parametersIn(planned: Planned): number {
-  return planned.query === undefined ? 0 : parameterCount(planned.query.statement.tokens);
+  const statement = planned.command?.kind === 'config' ? planned.statement : planned.query?.statement;
+  return statement === undefined ? 0 : parameterCount(statement.tokens);
 }
 
 /** The command tag of a query, given the rows that were sent. */

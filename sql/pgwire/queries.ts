@@ -8,7 +8,7 @@ import { checkForwarded } from './router.ts';
 import { fromArray, type RowSource } from './rows.ts';
 import type { Shadow } from './shadow.ts';
 
-/** The values of a Bind: as they came for PostgreSQL, decoded for the engine. */
+/** The values of a Bind: as they came for PostgreSQL, decoded for the engine and the door. */
 export interface Binding {
   readonly values: readonly (Buffer | null)[];
   readonly formats: readonly Format[];
@@ -29,7 +29,7 @@ export function bindValues(
     throw new WatershedError('bad_request', message, { context: { sqlstate: '08P01' } });
   }
   const decoded =
-    query?.target === 'engine'
+    query?.target !== 'catalogue'
       ? parameters.map(({ oid, engineType }, index) =>
           boundValue(values[index] ?? null, formats[formats.length === 1 ? 0 : index] ?? 0, oid, engineType),
         )

@@ -14,19 +14,34 @@ const packages = [
   'duckdb-extension-avro==1.5.5',
 ];
 
+/** Clients of the Postgres wire, apart from the readers: a change of theirs does not install those anew. */
+const wirePackages = [
+  'psycopg[binary]==3.3.9', 'psycopg2-binary', 'asyncpg==0.32.0', 'sqlalchemy==2.1.9', 'pandas==3.1.1', 'polars==2.1.0', 'pyarrow',
+  'adbc-driver-postgresql==1.13.0', 'adbc-driver-manager==1.13.0', 'connectorx==0.4.6',
+];
+
 /** The Python of an environment that has `packages`; made on the first call, with the network. */
 export async function python(): Promise<string> {
-  const folder = await cachedFolder('python-1', async (half) => {
+  return await environment('python-1', packages);
+}
+
+/** The Python of an environment that has the clients of the Postgres wire. */
+export async function wirePython(): Promise<string> {
+  return await environment('python-wire-1', wirePackages);
+}
+
+async function environment(name: string, wanted: readonly string[]): Promise<string> {
+  const folder = await cachedFolder(name, async (half) => {
     const system = await program('python3', 'python3-venv');
     await run(system, ['-m', 'venv', '--copies', half]);
-    await run(join(half, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', ...packages]);
+    await run(join(half, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', ...wanted]);
   });
   return join(folder, 'bin', 'python');
 }
 
 /** Runs a script with arguments and parses the JSON that it prints last. */
-export async function runPython(script: string, args: readonly string[]): Promise<unknown> {
-  const { stdout } = await promisify(execFile)(await python(), ['-c', script, ...args], { maxBuffer: 64 * 1024 * 1024 })
+export async function runPython(script: string, args: readonly string[], interpreter = python()): Promise<unknown> {
+  const { stdout } = await promisify(execFile)(await interpreter, ['-c', script, ...args], { maxBuffer: 64 * 1024 * 1024 })
     .catch((cause: unknown) => {
       const said = typeof cause === 'object' && cause !== null && 'stderr' in cause ? String(cause.stderr) : String(cause);
       throw new Error(`the Python script failed: ${said.slice(-4000)}`, { cause });
