@@ -15,6 +15,7 @@ const loaders: Partial<Record<Encoding, () => Promise<EncoderFactory>>> = {
   json: async () => (await import('./json.ts')).jsonEncoder,
   ndjson: async () => (await import('./json.ts')).ndjsonEncoder,
   csv: async () => (await import('./csv.ts')).csvEncoder,
+  arrow: async () => (await import('./arrow.ts')).arrowEncoder,
   'pg.text': async () => (await import('../pgwire/encode-rows.ts')).pgTextEncoder,
   'pg.binary': async () => (await import('../pgwire/encode-rows.ts')).pgBinaryEncoder,
 };

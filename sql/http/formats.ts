@@ -14,6 +14,8 @@ export const formats: readonly Format[] = [
   { name: 'json', encoding: 'json', mediaType: 'application/json', contentType: 'application/json; charset=utf-8' },
   { name: 'ndjson', encoding: 'ndjson', mediaType: 'application/x-ndjson', contentType: 'application/x-ndjson; charset=utf-8' },
   { name: 'csv', encoding: 'csv', mediaType: 'text/csv', contentType: 'text/csv; charset=utf-8; header=present' },
+  { name: 'arrow', encoding: 'arrow', mediaType: 'application/vnd.apache.arrow.stream', contentType: 'application/vnd.apache.arrow.stream' },
+  { name: 'parquet', encoding: 'parquet', mediaType: 'application/vnd.apache.parquet', contentType: 'application/vnd.apache.parquet' },
 ];
 
 /** The format a request asks for: `?format=`, else the first of Accept that we have, else JSON. `bad_request` for an unknown one. */

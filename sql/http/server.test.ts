@@ -1,3 +1,6 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { tableFromIPC } from 'apache-arrow';
 import type { Principal } from '#core/auth/access.ts';
 import type { Auth } from '#core/auth/auth.ts';
 import { createSlowdown } from '#core/auth/slowdown.ts';
@@ -85,6 +88,21 @@ test('formats by query and by Accept', async () => {
   const ndjson = await ask({ sql }, '', { accept: 'text/html;q=0.1, application/x-ndjson' });
   expect(await ndjson.text()).toBe('{"n":0,"text":"a \\"quoted\\" text"}\n');
   expect(await (await ask({ sql }, '?format=xlsx')).json()).toMatchObject({ code: 'bad_request', hint: expect.stringContaining('ndjson') });
+});
+
+test('Arrow and Parquet are read by their own readers', async () => {
+  const sql = 'SELECT likes AS n, text, text FROM posts WHERE likes < $1 ORDER BY 1 -- two of a name';
+  const arrow = await ask({ sql, params: [3000] }, '?format=arrow');
+  expect(arrow.headers.get('content-type')).toBe('application/vnd.apache.arrow.stream');
+  const table = tableFromIPC(new Uint8Array(await arrow.arrayBuffer()));
+  expect([table.numRows, table.get(2999)?.toArray()]).toEqual([3000, [2999n, 'a "quoted" text', 'a "quoted" text']]);
+  const parquet = await ask({ sql, params: [3000] }, '', { accept: 'application/vnd.apache.parquet' });
+  const path = join(lake.folder, 'answer.parquet');
+  await writeFile(path, new Uint8Array(await parquet.arrayBuffer()));
+  expect((await lake.duck.runAndReadAll(`SELECT count(*), sum(n), any_value(text_1) FROM '${path}'`)).getRows()).toEqual([[3000n, 4498500n, 'a "quoted" text']]);
+  expect(await (await ask({ sql: 'SELECT uuid() FROM range(2000000)', limits: { bytes: 1000 } }, '?format=parquet')).json()).toMatchObject({ code: 'limit_exceeded' });
+  expect((await ask({ sql: 'DESCRIBE posts;' }, '?format=parquet')).status).toBe(200);
+  expect(await (await ask({ sql: 'SELECT nope' }, '?format=parquet')).json()).toMatchObject({ code: 'statement_failed', position: 8 });
 });
 
 test('mistakes are problems with a code, a hint and a position', async () => {

@@ -9,6 +9,7 @@ import { engineError, wireError } from './errors.ts';
 import { type Judged, judgeStatement } from './judge.ts';
 import { createShownLake, type ShownLake } from './lake.ts';
 import { clockMacros } from './macros.ts';
+import { runToParquet } from './parquet.ts';
 import { describeStatement, type Output, runStatement } from './run.ts';
 
 /**
@@ -19,18 +20,18 @@ import { describeStatement, type Output, runStatement } from './run.ts';
  *                           └──────────────────┴───────────────◀──────────┘
  */
 export function serveParent(socket: Socket): void {
-  let state: { connection: DuckDBConnection; lake: ShownLake } | undefined;
+  let state: { connection: DuckDBConnection; lake: ShownLake; tempDir: string } | undefined;
   let judged: { statement: Judged; params: readonly Param[] } | undefined;
   let cancelled = false;
 
   const handle = async (message: ToChild): Promise<void> => {
     if (message.type === 'start') {
       const connection = await openDatabase(message.options);
-      state = { connection, lake: createShownLake(connection) };
+      state = { connection, lake: createShownLake(connection), tempDir: message.options.tempDir };
       return sendMessage(socket, { type: 'ready' });
     }
     if (state === undefined) throw new WatershedError('internal', `${message.type} before start`);
-    const { connection, lake } = state;
+    const { connection, lake, tempDir } = state;
     switch (message.type) {
       case 'prepare': {
         cancelled = false;
@@ -54,7 +55,10 @@ export function serveParent(socket: Socket): void {
             await describeStatement(connection, statement.sql, output);
             return { type: 'done', summary: { rows: 0, bytes: 0, truncated: false } };
           }
-          return { type: 'done', summary: await runStatement(connection, statement.sql, params, message.encoding, message.limits, output) };
+          const { encoding, limits } = message;
+          const summary = encoding === 'parquet' ? await runToParquet(connection, statement.sql, params, limits, tempDir, output)
+            : await runStatement(connection, statement.sql, params, encoding, limits, output);
+          return { type: 'done', summary };
         };
         return sendMessage(socket, await inTransaction(connection, run).catch((error: unknown) => {
           throw engineError(error, statement.place);
