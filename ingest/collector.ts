@@ -151,7 +151,8 @@ class PendingBatch {
       }
       case 'dead':
         return { topic: 'quarantine', record: encodeQuarantined({
-          atMs: clock.now(), component: `collector ${source.name}`, reason: item.reason, topic: 'posts', bytes: item.bytes }) };
+          atMs: clock.now(), component: `collector ${source.name}`, reason: item.reason, topic: 'posts', bytes: item.bytes,
+          bytesLength: item.bytesLength }) };
       case 'tombstone':
         return { topic: 'tombstones', record: encodeRecord('tombstones', {
           source: item.source, kind: item.what, id: item.id, state: item.state, why: item.why, received_at: now }) };

@@ -20,11 +20,16 @@ export function encodeRecord<Table extends RowTopic>(
 /** More of a record than this is not kept in quarantine: 1 MiB is above anything a network sends as one post. */
 const quarantinedBytesMax = 1024 * 1024;
 
-/** The record of topic `quarantine` for bytes that could not be understood before they reached the log. */
-export function encodeQuarantined(input: { atMs: number; component: string; reason: string; topic: string; bytes: Uint8Array }): Buffer {
+/**
+ * The record of topic `quarantine` for bytes that could not be understood before they reached the log. `bytesLength` is their whole
+ * length where `bytes` are only the beginning.
+ */
+export function encodeQuarantined(
+  input: { atMs: number; component: string; reason: string; topic: string; bytes: Uint8Array; bytesLength?: number | undefined },
+): Buffer {
   return encodeRecord('quarantine', {
     at: new Date(input.atMs), component: input.component, reason: input.reason, topic: input.topic,
-    bytes: input.bytes.subarray(0, quarantinedBytesMax), bytes_length: input.bytes.length,
+    bytes: input.bytes.subarray(0, quarantinedBytesMax), bytes_length: input.bytesLength ?? input.bytes.length,
   });
 }
 

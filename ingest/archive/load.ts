@@ -1,11 +1,11 @@
 import { basename } from 'node:path';
 import type { Clock } from '#core/clock.ts';
 import { encodeEnvelope } from '#core/contract/envelope.ts';
+import { encodeQuarantined } from '#core/contract/records.ts';
 import { isWatershedError } from '#core/errors.ts';
 import type { Log } from '#core/log/log.ts';
 import { openArchive, sniffArchive, type ArchiveBatch } from './archive.ts';
 import { placeKey, type Places } from './place.ts';
-import { quarantineRecord } from './quarantine.ts';
 
 export interface LoadOptions {
   readonly files: readonly string[];
@@ -153,7 +153,8 @@ async function createAppender(log: Log, clock: Clock, signal: AbortSignal): Prom
 
   const write = async (batch: ArchiveBatch, partition: number, component: string): Promise<void> => {
     if (batch.dead.length > 0) {
-      const records = batch.dead.map((item) => quarantineRecord(item, component, clock.now()));
+      const records = batch.dead.map(({ reason, bytes, bytesLength }) =>
+        encodeQuarantined({ atMs: clock.now(), component, reason, topic: 'posts', bytes, bytesLength }));
       await retrying(() => log.append('quarantine', 0, records), clock, signal);
     }
     if (batch.posts.length === 0) return;
