@@ -1,4 +1,4 @@
-import { readFile, readdir } from 'node:fs/promises';
+import { chmod, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from '../services/install.ts';
 import { freePorts, removeFolder, startProcess, temporaryFolder, waitUntilReady } from '../services/process.ts';
@@ -24,6 +24,7 @@ async function processesOf(folder: string): Promise<string[]> {
 
 test('the packed package installs into an empty folder, replays the sample, answers SQL, stops and leaves nothing', async () => {
   const folder = await temporaryFolder('package');
+  await chmod(folder, 0o711); // as root, the database server runs as another user, who must get to its files
   try {
     const packed = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: root, env: path });
     expect(packed).toContain('dist/cli/main.js');
@@ -58,7 +59,7 @@ test('the packed package installs into an empty folder, replays the sample, answ
     const page = await fetch(`http://127.0.0.1:${http}/healthz`);
     expect(page.status).toBe(200);
     await process.stop();
-    expect(await processesOf(folder)).toEqual([]);
+    expect(await processesOf(`${folder}/`)).toEqual([]);
   } finally {
     await removeFolder(folder);
   }

@@ -1,0 +1,137 @@
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { WatershedError } from '#core/errors.ts';
+import { canonicalPath, type Store } from '#core/store/store.ts';
+import { readAvro, writeAvro } from '../table/avro-file.ts';
+import { createTableCache, loadManifest, loadManifestList, loadMetadata, storeKey } from '../table/files.ts';
+import { formatJson, parseJson } from '../table/json.ts';
+import { status } from '../table/manifest.ts';
+
+/** Iceberg names every file by its full path: metadata, lists and manifests are written anew when a lake moves. */
+export type ObjectKind = 'plain' | 'manifest' | 'list' | 'metadata';
+
+export interface FoundObject {
+  readonly key: string;
+  readonly kind: ObjectKind;
+}
+
+export interface Reach {
+  /** What must be written first comes first: files, manifests, lists, metadata. */
+  readonly objects: readonly FoundObject[];
+  /** Files of position deletes hold paths within: such a lake can be restored at its own address only. */
+  readonly positionDeletes: boolean;
+}
+
+const order: readonly ObjectKind[] = ['plain', 'manifest', 'list', 'metadata'];
+
+/** Everything that the metadata files of tables reach, all snapshots included, and what lies in the store beside the tables. */
+export async function reach(store: Store, locations: readonly string[], views: readonly string[]): Promise<Reach> {
+  const found = new Map<string, ObjectKind>();
+  const folders: string[] = [];
+  let positionDeletes = false;
+  for (const location of views) found.set(storeKey(store, location), 'metadata');
+  for (const location of locations) {
+    const cache = createTableCache();
+    const metadata = await loadMetadata(store, cache, location);
+    found.set(storeKey(store, location), 'metadata');
+    folders.push(`${storeKey(store, metadata.location)}/`);
+    for (const { 'statistics-path': path } of [...metadata.statistics ?? [], ...metadata['partition-statistics'] ?? []]) {
+      found.set(storeKey(store, path), 'plain');
+    }
+    const seen = new Set<string>();
+    for (const snapshot of metadata.snapshots) {
+      found.set(storeKey(store, snapshot['manifest-list']), 'list');
+      for (const manifest of await loadManifestList(store, cache, snapshot)) {
+        if (seen.has(manifest.path)) continue;
+        seen.add(manifest.path);
+        found.set(storeKey(store, manifest.path), 'manifest');
+        for (const entry of await loadManifest(store, manifest)) {
+          if (entry.status === status.deleted) continue;
+          if (entry.file.content === 1) positionDeletes = true;
+          found.set(storeKey(store, entry.file.path), 'plain');
+        }
+      }
+    }
+  }
+  for await (const { key } of store.list('')) {
+    if (!folders.some((folder) => key.startsWith(folder))) found.set(key, found.get(key) ?? 'plain');
+  }
+  const objects = [...found].map(([key, kind]) => ({ key, kind }))
+    .toSorted((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
+  return { objects, positionDeletes };
+}
+
+/** Where things were and where they go. */
+export interface Move {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** The key under which an object is restored: `%` of other engines' partition folders, which we do not write, becomes `_`. */
+export const restoredKey = (key: string): string => key.replaceAll('%', '_');
+
+/** The path after the move; what lies elsewhere stays what it is. */
+export function moved(path: string, { from, to }: Move): string {
+  const root = canonicalPath(from);
+  const canonical = canonicalPath(path);
+  if (canonical === root) return to;
+  return canonical.startsWith(`${root}/`) ? `${to}/${restoredKey(canonical.slice(root.length + 1))}` : path;
+}
+
+/**
+ * The bytes of an object after the move. `lengths` holds the lengths of the manifests that were rewritten, by their new paths: a
+ * list names them. **Errors**: `corrupt`.
+ */
+export function rewrite(object: FoundObject, bytes: Uint8Array, move: Move, lengths: Map<string, number>): Uint8Array {
+  switch (object.kind) {
+    case 'plain': return bytes;
+    case 'metadata': return rewriteMetadata(bytes, move);
+    case 'manifest': {
+      const written = rewriteAvro(object, bytes, (entry) => {
+        const file = entry['f2'];
+        if (!isRecord(file)) throw new WatershedError('corrupt', `${object.key} has an entry without a file`);
+        for (const id of ['f100', 'f143']) file[id] = movedIfText(file[id], move);
+      });
+      lengths.set(moved(`${move.from}/${object.key}`, move), written.length);
+      return written;
+    }
+    case 'list': return rewriteAvro(object, bytes, (entry) => {
+      const path = movedIfText(entry['f500'], move);
+      entry['f500'] = path;
+      entry['f501'] = lengths.get(String(path)) ?? entry['f501'];
+    });
+  }
+}
+
+function rewriteMetadata(bytes: Uint8Array, move: Move): Uint8Array {
+  // Readers in Java tell compression by the file's name, which stays.
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return gzipSync(rewriteMetadata(gunzipSync(bytes), move));
+  const walk = (value: unknown): unknown => {
+    if (typeof value === 'string') return moved(value, move);
+    if (Array.isArray(value)) return value.map(walk);
+    return isRecord(value) ? Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, walk(inner)])) : value;
+  };
+  const metadata = walk(parseJson(Buffer.from(bytes).toString('utf8')));
+  if (!isRecord(metadata)) throw new WatershedError('corrupt', 'a metadata file in the backup is no JSON object');
+  // Older metadata files are not in a backup.
+  return Buffer.from(formatJson('metadata-log' in metadata ? { ...metadata, 'metadata-log': [] } : metadata));
+}
+
+const byFieldId = (id: number): string | undefined => (id < 0 ? undefined : `f${id}`);
+
+function rewriteAvro({ key }: FoundObject, bytes: Uint8Array, change: (record: Record<string, unknown>) => void): Uint8Array {
+  const { header, records } = readAvro(bytes, byFieldId, key);
+  for (const record of records) {
+    if (!isRecord(record)) throw new WatershedError('corrupt', `${key} holds something that is no record`);
+    change(record);
+  }
+  const { 'avro.schema': schema, 'avro.codec': _codec, ...rest } = Object.fromEntries(header);
+  return writeAvro(JSON.parse(schema ?? 'null'), byFieldId, rest, records);
+}
+
+function movedIfText(value: unknown, move: Move): unknown {
+  return typeof value === 'string' ? moved(value, move) : value;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
