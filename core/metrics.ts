@@ -45,8 +45,9 @@ export function createMetrics(): Metrics {
     async value(name, labels = {}) {
       const metric = await registry.getSingleMetric(name)?.get();
       const wanted = Object.entries(labels);
+      // Of a histogram the sum counts, not its buckets.
       const matching = metric?.values.filter((entry) =>
-        wanted.every(([key, value]) => String(Object.entries(entry.labels).find(([name]) => name === key)?.[1]) === String(value)));
+        (!('metricName' in entry) || entry.metricName === name || entry.metricName === `${name}_sum`) && wanted.every(([key, value]) => String(Object.entries(entry.labels).find(([name]) => name === key)?.[1]) === String(value)));
       if (matching === undefined || matching.length === 0) return undefined;
       return matching.reduce((sum, entry) => sum + entry.value, 0);
     },

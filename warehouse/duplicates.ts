@@ -16,6 +16,12 @@ export interface LiveFiles {
   localPath(path: string): Promise<string>;
 }
 
+/** A file on its way into the table. `placed` is to be called within `moving`, with the path it got in the store. */
+export interface RememberedFile {
+  placed(path: string): Promise<void>;
+  committed(): Promise<void>;
+}
+
 /** Ids of this many rows are remembered as 64-bit hashes (16 bytes a row with its file): 64 MB. */
 const recentRowsMax = 4_000_000;
 
@@ -30,8 +36,8 @@ const recentRowsMax = 4_000_000;
  */
 export class DuplicateIndex {
   readonly #files: LiveFiles;
-  /** Remembered files by number, oldest first, with the place of their bytes: staged until committed. */
-  readonly #recent = new Map<number, { path: string; local: string; rows: number }>();
+  /** Remembered files by number, oldest first. `path` is empty while a file is staged; `local` is where its bytes are now. */
+  readonly #recent = new Map<number, { path: string; local: string; rows: number; committed: boolean }>();
   #nextNumber = 0;
   #rows = 0;
   /** Files are moved when they are committed: nobody reads them by their old name meanwhile. */
@@ -55,7 +61,7 @@ export class DuplicateIndex {
       const local = await this.#files.localPath(path);
       await connection.run(`insert into recent_keys select ${this.#nextNumber}, hash(event_id, source, post_id)
         from read_parquet(${literal(local)})`);
-      this.#add(path, local, count);
+      this.#add({ path, local, rows: count, committed: true });
     }
   }
 
@@ -74,8 +80,8 @@ export class DuplicateIndex {
       { eventId: String(row['event_id']), low: String(row['low']), high: String(row['high']) }))));
     const known = new Map([...this.#recent].map(([number, { path }]) => [path, number]));
     const unknown = [...admitting].filter((path) => !known.has(path));
-    const pending = [...this.#recent].filter(([, { path }]) => path === '').map(([number]) => number);
-    const askable = [...pending, ...[...admitting].flatMap((path) => known.get(path) ?? [])];
+    const pending = [...this.#recent].filter(([, { committed }]) => !committed).map(([number]) => number);
+    const askable = [...new Set([...pending, ...[...admitting].flatMap((path) => known.get(path) ?? [])])];
     const hits = askable.length === 0 ? [] : await rowsOf(connection, `select distinct file from recent_keys
       where file in (${askable.join(', ')}) and key in (select key from projected where reason is null)`);
     await this.#locked(async () => {
@@ -85,21 +91,22 @@ export class DuplicateIndex {
     });
   }
 
-  /**
-   * Remembers the rows of the batch that will be written, for the batches that follow before it is committed.
-   * The returned function tells the path under which they were committed.
-   */
-  async remember(connection: DuckDBConnection, stagedPath: string): Promise<(path: string) => Promise<void>> {
+  /** Remembers the rows of the batch that will be written, for the batches that follow before it is committed. */
+  async remember(connection: DuckDBConnection, stagedPath: string): Promise<RememberedFile> {
     const number = this.#nextNumber;
     await connection.run(`insert into recent_keys select ${number}, key from projected where reason is null and not duplicate`);
     const [count] = await rowsOf(connection, 'select count(*) as n from projected where reason is null and not duplicate');
-    this.#add('', stagedPath, Number(count?.['n']));
-    return async (path) => {
-      const entry = this.#recent.get(number);
-      if (entry === undefined) return;
-      entry.path = path;
-      entry.local = await this.#files.localPath(path);
-      await this.#forgetOldest(connection);
+    const entry = { path: '', local: stagedPath, rows: Number(count?.['n']), committed: false };
+    this.#add(entry);
+    return {
+      placed: async (path) => {
+        entry.path = path;
+        entry.local = await this.#files.localPath(path);
+      },
+      committed: async () => {
+        entry.committed = true;
+        await this.#forgetOldest(connection);
+      },
     };
   }
 
@@ -108,9 +115,9 @@ export class DuplicateIndex {
     return this.#locked(move);
   }
 
-  #add(path: string, local: string, rows: number): void {
-    this.#recent.set(this.#nextNumber++, { path, local, rows });
-    this.#rows += rows;
+  #add(entry: { path: string; local: string; rows: number; committed: boolean }): void {
+    this.#recent.set(this.#nextNumber++, entry);
+    this.#rows += entry.rows;
   }
 
   async #markFrom(connection: DuckDBConnection, localPaths: readonly string[]): Promise<void> {
@@ -124,8 +131,8 @@ export class DuplicateIndex {
 
   async #forgetOldest(connection: DuckDBConnection): Promise<void> {
     const forgotten: number[] = [];
-    for (const [number, { rows, path }] of this.#recent) {
-      if (this.#rows <= recentRowsMax || path === '') break;
+    for (const [number, { rows, committed }] of this.#recent) {
+      if (this.#rows <= recentRowsMax || !committed) break;
       this.#recent.delete(number);
       this.#rows -= rows;
       forgotten.push(number);

@@ -29,8 +29,10 @@ export interface EncodeContext {
 export interface EncodedBatch {
   readonly files: readonly { readonly table: TableName; readonly file: EncodedFile }[];
   readonly fates: ReadonlyMap<number, Fates>;
-  /** To be called with the path each file got, once they are part of the table. */
-  readonly onCommitted?: (paths: ReadonlyMap<string, string>) => Promise<void>;
+  /** To be called with the path that each file (by its local path) got in the store, before anybody else reads staged files. */
+  readonly onPlaced?: (paths: ReadonlyMap<string, string>) => Promise<void>;
+  /** To be called once the files are part of the table. */
+  readonly onCommitted?: () => Promise<void>;
 }
 
 /** Counts of records of one partition. A record that matched several events is kept when one of its rows is. */

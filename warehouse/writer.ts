@@ -61,14 +61,19 @@ async function runWriter(options: WriterOptions, signal: AbortSignal): Promise<v
       batchBytes: options.batchBytes, intervalMs: options.intervalMs,
       onLost: (lost) => options.onLost(landing.topic, lost),
     }, signal);
+    let waitingSince = clock.monotonic();
     for await (const batch of batches) {
       options.crashPoint('gathered');
+      observe(options, 'gather', clock.monotonic() - waitingSince);
+      const encodedFrom = clock.monotonic();
       const encoded = await landing.encode(batch, { connection, staging: duck.staging, duplicates, nowMs: clock.now() });
+      observe(options, 'encode', clock.monotonic() - encodedFrom);
       options.crashPoint('encoded');
       await committing;
       committing = commit(options, { identity, landed, batch, encoded, duplicates });
       // An error is thrown at the next `await committing`; until then it must not count as unhandled.
       committing.catch(() => undefined);
+      waitingSince = clock.monotonic();
     }
     await committing;
   } finally {
@@ -89,11 +94,15 @@ async function commit(options: WriterOptions, input: CommitInput): Promise<void>
   const { identity, landed, batch, encoded, duplicates } = input;
   const { landing, catalog, store, clock, random } = options;
   const startedAt = clock.monotonic();
-  const placed = await duplicates.moving(() => Promise.all(encoded.files.map(async ({ table, file }) => {
-    const key = `${storeNamespace}/${table}/data/${randomUUID()}.parquet`;
-    await store.putFile(key, file.localPath);
-    return { table, file, path: `${store.uri}/${key}` };
-  })));
+  const placed = await duplicates.moving(async () => {
+    const files = await Promise.all(encoded.files.map(async ({ table, file }) => {
+      const key = `${storeNamespace}/${table}/data/${randomUUID()}.parquet`;
+      await store.putFile(key, file.localPath);
+      return { table, file, path: `${store.uri}/${key}` };
+    }));
+    await encoded.onPlaced?.(new Map(files.map(({ file, path }) => [file.localPath, path])));
+    return files;
+  });
   options.crashPoint('placed');
   const touched: readonly TableName[] = [...new Set([landing.table, ...placed.map(({ table }) => table)])];
   await commitAppend({
@@ -107,7 +116,7 @@ async function commit(options: WriterOptions, input: CommitInput): Promise<void>
     })),
   });
   for (const { partition } of batch.ranges) landed.add(partition);
-  await encoded.onCommitted?.(new Map(placed.map(({ file, path }) => [file.localPath, path])));
+  await encoded.onCommitted?.();
   count(options, batch, encoded, clock.monotonic() - startedAt);
 }
 
@@ -134,7 +143,17 @@ function count(options: WriterOptions, batch: Batch, encoded: EncodedBatch, comm
   const newestMs = Math.max(...batch.ranges.flatMap(({ chunks }) => chunks.map(({ appendedAtMs }) => appendedAtMs)));
   metrics.gauge('watershed_landing_delay_seconds', 'From append to commit of the newest record of the last batch', ['landing'])
     .set((clock.now() - newestMs) / 1000, labels);
-  metrics.histogram('watershed_commit_duration_seconds', 'Placing files and committing', [0.01, 0.03, 0.1, 0.3, 1, 3, 10], ['landing'])
-    .observe(commitMs / 1000, labels);
+  observe(options, 'commit', commitMs);
   onCommit({ landing: landing.name, records: batch.records, kept: sum('kept') });
+}
+
+const stages = {
+  gather: ['watershed_gather_duration_seconds', 'Waiting for and reading a batch'],
+  encode: ['watershed_encode_duration_seconds', 'Staging, projecting, looking for duplicates and writing Parquet'],
+  commit: ['watershed_commit_duration_seconds', 'Placing files and committing'],
+} as const;
+
+function observe({ landing, metrics }: WriterOptions, stage: keyof typeof stages, ms: number): void {
+  const [name, help] = stages[stage];
+  metrics.histogram(name, help, [0.01, 0.03, 0.1, 0.3, 1, 3, 10], ['landing']).observe(ms / 1000, { landing: landing.name });
 }

@@ -32,9 +32,12 @@ async function encodePosts(batch: Batch, context: EncodeContext): Promise<Encode
         ...(quarantined === undefined ? [] : [{ table: 'quarantine' as const, file: quarantined }]),
       ],
       fates,
-      async onCommitted(paths) {
+      async onPlaced(paths) {
         const path = file === undefined ? undefined : paths.get(file.localPath);
-        if (path !== undefined && remembered !== undefined) await remembered(path);
+        if (path !== undefined) await remembered?.placed(path);
+      },
+      async onCommitted() {
+        await remembered?.committed();
       },
     };
   } finally {
