@@ -107,9 +107,9 @@ function Schema({ insert }: { insert: (name: string) => void }) {
     <nav class="card schema" aria-label="Tables">
       <h2>Tables</h2>
       {tables.error && <p class="soft">{tables.error.message}</p>}
-      {tables.data?.tables.map((table) => (
+      {tables.data?.tables.toSorted((a, b) => Number(b.schema === 'lake') - Number(a.schema === 'lake')).map((table) => (
         <details key={`${table.schema}.${table.name}`}>
-          <summary title={table.comment}>{table.name}</summary>
+          <summary title={table.comment}>{table.schema === 'lake' ? table.name : `${table.schema}.${table.name}`}</summary>
           <ul>
             <li><button type="button" class="plain" onClick={() => insert(`${table.schema}.${table.name}`)}>put into the statement</button></li>
             {table.columns.map((column) => (
