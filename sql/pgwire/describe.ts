@@ -32,15 +32,11 @@ export async function describeOnEngine(
       throw shifted(error, originalPosition);
     }
   };
+  let types: readonly (string | undefined)[] = known;
   const first = await attempt(() => ask(known), known.includes(undefined));
-  const types = known.map((type, index) => type ?? settled(first?.parameters[index]));
-  if (
-    first !== undefined &&
-    !types.includes(undefined) &&
-    first.columns.every(({ type }) => settled(type) !== undefined)
-  ) {
-    return description(types, declared, first);
-  }
+  types = known.map((type, index) => type ?? settled(first?.parameters[index]));
+  if (first !== undefined && isSettled(types, first)) return description(types, declared, first);
+  types = await settleOneByOne(types, ask);
   let failure: unknown;
   for (const guess of guesses) {
     const guessed = types.map((type) => type ?? guess);
@@ -54,8 +50,36 @@ export async function describeOnEngine(
   throw failure;
 }
 
+type Types = readonly (string | undefined)[];
+
+// More open parameters than a person writes are left to the common guess: each try is a question to the engine.
+const oneByOneMax = 12;
+
+/**
+ * One parameter that the engine cannot tell makes it silent about all. So each is guessed alone, until one is found that
+ * opens the others' types.
+ */
+async function settleOneByOne(types: Types, ask: (types: Types) => Promise<Described>): Promise<Types> {
+  const open = types.flatMap((type, index) => (type === undefined ? [index] : []));
+  if (open.length < 2 || open.length > oneByOneMax) return types;
+  for (const index of open) {
+    for (const guess of guesses) {
+      const tried = types.with(index, guess);
+      const answer = await attempt(() => ask(tried), true);
+      if (answer === undefined) continue;
+      const found = tried.map((type, at) => type ?? settled(answer.parameters[at]));
+      if (found.filter((type) => type === undefined).length < open.length - 1) return found;
+    }
+  }
+  return types;
+}
+
+function isSettled(types: Types, { columns }: Described): boolean {
+  return !types.includes(undefined) && columns.every(({ type }) => settled(type) !== undefined);
+}
+
 function description(
-  types: readonly (string | undefined)[],
+  types: Types,
   declared: readonly number[],
   { columns }: Described,
 ): Description {

@@ -84,3 +84,8 @@ test('casts are put around parameters and positions lead back', () => {
   expect(cast).toBe(`select '$1', CAST($1 AS INTEGER), x from t where a = CAST(CAST($2 AS JSON) AS VARCHAR[]) and b = CAST($1 AS INTEGER)`);
   for (const word of ['x from', 'and b']) expect(originalPosition(cast.indexOf(word) + 1)).toBe(sql.indexOf(word) + 1);
 });
+
+test('a cast to jsonb is one to json', () => {
+  const sql = `select '{}'::jsonb, cast(a as jsonb), b as jsonb from t`;
+  expect(castParameters(sql, splitStatements(sql)[0]?.tokens ?? [], []).sql).toBe(`select '{}'::json, cast(a as json), b as jsonb from t`);
+});

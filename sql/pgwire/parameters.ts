@@ -244,7 +244,10 @@ function binaryArray(bytes: Buffer): Items {
   return items;
 }
 
-/** The statement with each `$n` cast to its type, and how positions in it map back to the statement as it came. */
+/**
+ * The statement with each `$n` cast to its type, and how positions in it map back to the statement as it came. Casts to
+ * jsonb, which drivers' users write by habit, become casts to the one JSON type that the engine has.
+ */
 export function castParameters(
   sql: string,
   tokens: readonly Token[],
@@ -253,21 +256,33 @@ export function castParameters(
   let out = '';
   let from = 0;
   const shifts: { at: number; by: number }[] = [];
-  for (const token of tokens) {
-    const cast = token.kind === 'parameter' ? casts[Number(token.text) - 1] : undefined;
-    if (cast === undefined) continue;
-    const [inner, outer] = cast.split(' AS ');
-    const plain = `CAST($${token.text} AS ${inner})`;
-    const replaced = outer === undefined ? plain : `CAST(${plain} AS ${outer})`;
+  tokens.forEach((token, index) => {
+    const replaced = token.kind === 'parameter' ? castOf(token, casts) : jsonFor(token, tokens[index - 1], tokens[index + 1]);
+    if (replaced === undefined) return;
     out += sql.slice(from, token.start) + replaced;
     from = token.end;
     shifts.push({ at: characters(out), by: replaced.length - (token.end - token.start) });
-  }
+  });
   out += sql.slice(from);
   return {
     sql: out,
     originalPosition: (position) => position - shifts.reduce((sum, { at, by }) => (at < position ? sum + by : sum), 0),
   };
+}
+
+function castOf({ text: number }: Token, casts: readonly (string | undefined)[]): string | undefined {
+  const cast = casts[Number(number) - 1];
+  if (cast === undefined) return undefined;
+  const [inner, outer] = cast.split(' AS ');
+  const plain = `CAST($${number} AS ${inner})`;
+  return outer === undefined ? plain : `CAST(${plain} AS ${outer})`;
+}
+
+// `x::jsonb`, `cast(x as jsonb)`, but not `x as jsonb`, which names a column.
+function jsonFor(token: Token, before: Token | undefined, after: Token | undefined): string | undefined {
+  if (token.kind !== 'word' || token.text !== 'jsonb' || before === undefined || before.kind === 'string') return undefined;
+  const isCast = before.text === ':' || (before.text === 'as' && (after?.text === ')' || after?.text === '['));
+  return isCast ? 'json' : undefined;
 }
 
 /** The engine's type for what a client declared, or undefined where the engine must say. */

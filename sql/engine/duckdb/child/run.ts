@@ -21,7 +21,8 @@ export async function describeStatement(connection: DuckDBConnection, sql: strin
   const statement = await connection.prepare(sql);
   try {
     const parameters = parameterTypes(statement); // before any value is bound: that would decide them
-    output.columns(preparedColumns(statement) ?? await triedColumns(statement), parameters);
+    // With null in an open parameter some statements fail (`= any($1)`): then the columns stay open too.
+    output.columns(preparedColumns(statement) ?? await triedColumns(statement).catch(() => []), parameters);
   } finally {
     statement.destroySync();
   }
