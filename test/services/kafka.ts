@@ -194,6 +194,7 @@ function launch(plan: Plan, id: number): Promise<RunningProcess> {
     args: [`-Xmx${plan.heapMiB}m`, '-XX:+UseSerialGC', '-cp', plan.classPath, '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
       'kafka.Kafka', properties(plan, id)],
     folder: nodeFolder(plan, id),
+    root: plan.folder,
   });
 }
 

@@ -22,8 +22,10 @@ export interface ProcessOptions {
   readonly args: readonly string[];
   /** Added to our own environment. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Where it runs, and where `output.log` is written. Removed when our own process dies, however it dies. */
+  /** Where it runs, and where `output.log` is written. */
   readonly folder: string;
+  /** Removed when our own process dies, however it dies. Default `folder`. */
+  readonly root?: string;
 }
 
 // The watcher reads a pipe whose other end is ours: a word means that all is in order, the end of the pipe without one
@@ -44,7 +46,7 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
   child.once('spawn', () => started.resolve(child.pid ?? 0));
   const pid = await started.promise;
   await log.close();
-  const watcher = spawn('sh', ['-c', watch, 'watch', String(pid), options.folder], {
+  const watcher = spawn('sh', ['-c', watch, 'watch', String(pid), options.root ?? options.folder], {
     stdio: ['pipe', 'ignore', 'ignore'], detached: true,
   });
   watcher.unref();

@@ -53,6 +53,8 @@ async function redisServer(): Promise<{ command: string; env: Record<string, str
       { cwd: half });
     for (const file of await readdir(half)) if (file.endsWith('.deb')) await run('dpkg', ['-x', join(half, file), join(half, 'root')]);
   });
-  // In the package redis-server is a link to redis-check-rdb, one binary of redis-tools.
-  return { command: join(folder, 'root/usr/bin/redis-check-rdb').replace('check-rdb', 'server'), env: { LD_LIBRARY_PATH: join(folder, 'root/usr/lib/x86_64-linux-gnu') } };
+  return {
+    command: join(folder, 'root/usr/bin/redis-server'),
+    env: { LD_LIBRARY_PATH: join(folder, 'root/usr/lib/x86_64-linux-gnu') },
+  };
 }
