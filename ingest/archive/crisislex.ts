@@ -42,7 +42,7 @@ export function crisisLexRow(
  * When the post with this id was written, ms since 1970: the id's upper 42 bits count from 2010-11-04T01:42:54.657Z.
  * Undefined for what is no such id: ids before that were plain numbers in sequence.
  */
-export function snowflakeMs(id: string): number | undefined {
+function snowflakeMs(id: string): number | undefined {
   if (!/^\d{1,19}$/.test(id)) return undefined;
   const value = BigInt(id);
   if (value < firstSnowflake || value > largestId) return undefined;

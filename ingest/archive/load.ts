@@ -29,7 +29,7 @@ export interface LoadProgress {
   readonly quarantined: number;
 }
 
-export interface FileSummary {
+interface FileSummary {
   readonly path: string;
   /** Records found, from where this run began: appended, quarantined or dropped. */
   readonly read: number;

@@ -14,19 +14,19 @@ export interface StreamRule {
 }
 
 /** What became of a rule that was to be added. */
-export type Added =
+type Added =
   | { readonly rule: StreamRule }
   | { readonly value: string; readonly refused: string; readonly duplicateOf?: string };
 
 /** Begin and end of a search in ms, by X's clock, and which of its pages. */
-export interface SearchRange {
+interface SearchRange {
   readonly sinceMs: number;
   readonly untilMs: number;
   readonly nextToken: string | undefined;
 }
 
 /** One page of recent search: the body untouched, and where the next page begins. */
-export interface SearchPage {
+interface SearchPage {
   readonly body: Buffer;
   readonly posts: number;
   readonly nextToken: string | undefined;

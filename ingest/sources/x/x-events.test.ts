@@ -119,3 +119,17 @@ test('rules that X does not take are tried again at its pace, while the stream g
   expect(run.journal('rules_changed').map(({ cause }) => cause?.replace(/:.*?failed/, '')).filter((cause) => cause !== undefined))
     .toEqual([expect.stringContaining('503'), expect.stringContaining('429')]);
 });
+
+test('no post is lost while keywords change again and again', async () => {
+  await using run = await start({ seed: 3 });
+  await run.until(() => run.fake.connected());
+  for (let version = 2; version < 12; version++) {
+    run.feed.set([{ ...flood, rule: { any: ['flood', `word${version}`] }, version }]);
+    for (let index = 0; index < 20; index++) run.fake.publish(run.fake.makePost(`flood ${version} ${index}`));
+    await run.until(() => run.fake.rules.some(({ value }) => value.includes(`word${version}`)) && run.fake.rules.length === 1);
+  }
+  await run.until(() => run.posts().length === 200);
+  expect(run.posts()).toEqual(run.fake.delivered.map(({ json }) => json));
+  expect(run.fake.missed).toEqual([]);
+  expect(run.fake.opened()).toBe(1);
+});

@@ -222,3 +222,20 @@ test('a network that is not there is waited for', async () => {
   await run.until(() => run.journal('rules_changed').length >= 2, 1000);
   expect(run.journal('rules_changed')[0]?.cause).toContain('ECONNREFUSED');
 });
+
+test('a redirect is not followed: the token goes nowhere else', async () => {
+  await using elsewhere = await startFakeX();
+  await using run = await start({ manual: true });
+  run.fake.answer('stream', ...Array.from({ length: 3 }, () => ({ status: 307, headers: { location: `${elsewhere.url}/2/tweets/search/stream` } })));
+  await run.until(() => run.fake.connected(), 500);
+  expect(elsewhere.requests).toEqual([]);
+  expect(run.journal('disconnected')[0]).toMatchObject({ cause: 'http 307, a redirect' });
+});
+
+test('a server that speaks no TLS, or not the one of X, is waited for at a growing pace', async () => {
+  await using fake = await startFakeX();
+  await using run = await start({ manual: true, on: { ...fake, url: fake.url.replace('http:', 'https:') } });
+  await run.until(() => run.journal('rules_changed').length === 4, 1000);
+  expect(run.journal('rules_changed').map(({ detail }) => detail?.['waitMs'])).toEqual([5000, 10_000, 20_000, 40_000]);
+  expect(run.journal('rules_changed')[0]?.cause).toMatch(/EPROTO|SSL/);
+});
