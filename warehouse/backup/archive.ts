@@ -116,7 +116,11 @@ export async function* readArchive(path: string): AsyncGenerator<Member> {
     for (;;) {
       const head = await reader(block);
       if (head === undefined) throw corrupt(path, 'it ends within, so it was cut short');
-      if (head.every((byte) => byte === 0)) return;
+      if (head.every((byte) => byte === 0)) {
+        // To the very end, where zstd has its checksum.
+        while (await reader(block) !== undefined);
+        return;
+      }
       const name = text(head, 0, 100);
       const size = Number.parseInt(text(head, 124, 12), 8);
       if (!Number.isInteger(size) || text(head, 257, 5) !== 'ustar') throw corrupt(path, 'it is no tar');

@@ -62,8 +62,11 @@ async function tablesInOrder(sql: Sql): Promise<string[]> {
       where n.nspname = 'watershed' and c.relkind in ('r', 'p') and not c.relispartition order by 1`);
   const names = [...catalogTables, ...found.map(({ name }) => name).filter((name) => !leftOut.has(name))];
   const links = await sql.query<{ child: string; parent: string }>(
-    `select distinct conrelid::regclass::text as child, confrelid::regclass::text as parent
-       from pg_constraint where contype = 'f' and conrelid <> confrelid`);
+    `select distinct cn.nspname || '.' || c.relname as child, pn.nspname || '.' || p.relname as parent
+       from pg_constraint k
+       join pg_class c on c.oid = k.conrelid join pg_namespace cn on cn.oid = c.relnamespace
+       join pg_class p on p.oid = k.confrelid join pg_namespace pn on pn.oid = p.relnamespace
+      where k.contype = 'f' and k.conrelid <> k.confrelid`);
   const order: string[] = [];
   while (order.length < names.length) {
     const next = names.find((name) => !order.includes(name) && links.every((link) =>

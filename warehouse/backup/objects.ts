@@ -1,6 +1,7 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { WatershedError } from '#core/errors.ts';
 import { canonicalPath, type Store } from '#core/store/store.ts';
+import { asComplex, pairOf, type AvroSchema } from '../table/avro.ts';
 import { readAvro, writeAvro } from '../table/avro-file.ts';
 import { createTableCache, loadManifest, loadManifestList, loadMetadata, storeKey } from '../table/files.ts';
 import { formatJson, parseJson } from '../table/json.ts';
@@ -116,16 +117,28 @@ function rewriteMetadata(bytes: Uint8Array, move: Move): Uint8Array {
   return Buffer.from(formatJson('metadata-log' in metadata ? { ...metadata, 'metadata-log': [] } : metadata));
 }
 
-const byFieldId = (id: number): string | undefined => (id < 0 ? undefined : `f${id}`);
-
 function rewriteAvro({ key }: FoundObject, bytes: Uint8Array, change: (record: Record<string, unknown>) => void): Uint8Array {
-  const { header, records } = readAvro(bytes, byFieldId, key);
+  const { header, records } = readAvro(bytes, (id) => `f${id}`, key);
   for (const record of records) {
     if (!isRecord(record)) throw new WatershedError('corrupt', `${key} holds something that is no record`);
     change(record);
   }
   const { 'avro.schema': schema, 'avro.codec': _codec, ...rest } = Object.fromEntries(header);
-  return writeAvro(JSON.parse(schema ?? 'null'), byFieldId, rest, records);
+  const parsed: AvroSchema = JSON.parse(schema ?? 'null');
+  const ofMaps = mapMembers(parsed);
+  return writeAvro(parsed, (id) => (id < 0 || ofMaps.has(id) ? undefined : `f${id}`), rest, records);
+}
+
+/** Field ids of keys and values of maps, which the codec knows by their names. */
+function mapMembers(schema: AvroSchema): Set<number> {
+  if (typeof schema === 'string') return new Set();
+  if (Array.isArray(schema)) return new Set(schema.flatMap((branch) => [...mapMembers(branch)]));
+  const { type, items, fields = [] } = asComplex(schema);
+  const inner = [type, ...items === undefined ? [] : [items], ...fields.map((field) => field.type)];
+  const found = new Set(inner.flatMap((part) => [...mapMembers(part)]));
+  if (items === undefined || pairOf(items) === undefined) return found;
+  for (const field of asComplex(items).fields ?? []) found.add(field['field-id'] ?? -1);
+  return found;
 }
 
 function movedIfText(value: unknown, move: Move): unknown {
