@@ -30,7 +30,7 @@ export interface ProcessOptions {
 
 // The watcher reads a pipe whose other end is ours: a word means that all is in order, the end of the pipe without one
 // that our process is dead (also by SIGKILL), and then the service goes with it.
-const watch = 'if read -r word; then exit 0; fi; kill -9 "$1" 2>/dev/null; sleep 0.2; rm -rf "$2"';
+const watch = 'if read -r word; then exit 0; fi; kill -9 "$1" 2>/dev/null; for n in 1 2 3; do sleep 0.3; rm -rf "$2"; done';
 
 /** Starts a child that cannot outlive this process. Its output goes to `output.log` in its folder. */
 export async function startProcess(options: ProcessOptions): Promise<RunningProcess> {
