@@ -52,8 +52,8 @@ function anyOf(alternatives: readonly string[]): string {
   return alternatives.length > 1 ? `(${alternatives.join(' OR ')})` : alternatives[0] ?? '';
 }
 
-// Words go in quotation marks, so that no operator of X is read into them. X compares accents exactly, hence the term in
-// its writer's hand and not its folded key.
+// Words go in quotation marks, so that no operator of X is read into them. X compares accents exactly: hence the term
+// in the hand of its writer and not its folded key.
 function wordsOf(term: Term): string {
   if (term.kind === 'hashtag') return `#${term.written.replace(/^[#＃]/u, '')}`;
   const inner = term.written.replaceAll(/["“”„«»]/gu, ' ').replaceAll(/\s+/gu, ' ').trim();
