@@ -5,6 +5,7 @@ import { ask, roomyLimits, statement } from '#test/sql-lake.ts';
 import { trinoLake } from '#test/trino-lake.ts';
 import type { TrinoLake } from '#test/trino-lake.ts';
 import type { Engine } from '../engine.ts';
+import { TrinoClient } from './client.ts';
 import { createTrinoEngine } from './engine.ts';
 import { writeTrinoViews } from './views.ts';
 
@@ -133,6 +134,18 @@ function fastClock(): () => number {
   let now = 0;
   return () => (now += 3_600_000);
 }
+
+test('what slips past the guard is refused by the read-only catalog', async () => {
+  await using client = new TrinoClient({ url: world.trino.url, catalog: 'lake', schema: 'store' }, systemClock);
+  for (const sql of ['INSERT INTO posts (post_id) VALUES (\'x\')', 'DELETE FROM posts', 'DROP TABLE posts', 'CREATE TABLE t AS SELECT 1 AS a',
+    'ALTER TABLE posts EXECUTE optimize', 'ALTER TABLE posts EXECUTE remove_orphan_files', 'DROP VIEW lake.lake.posts']) {
+    const asked = (async () => {
+      for await (const _page of client.run({ sql, onBehalfOf: 'test', signal: new AbortController().signal }));
+    })();
+    await expect(asked).rejects.toEqual(code('statement_refused'));
+  }
+  expect(await rows('SELECT count(*) FROM posts')).toEqual([[150]]);
+});
 
 describe('limits', () => {
   const endless = 'SELECT count(*) FROM posts a, posts b, posts c, posts d, posts e, posts f, posts g';
