@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { availableParallelism } from 'node:os';
+import type { Config } from '#core/config.ts';
 import type { Foundation } from '#core/main.ts';
 import type { Queue } from '#core/queue/queue.ts';
 import type { Service } from '#core/service.ts';
@@ -11,6 +12,7 @@ import type { Classifier } from './classifiers/classifier.ts';
 import { activityJob } from './jobs/activity.ts';
 import { classifyJob } from './jobs/classify.ts';
 import { createRunner, type Runner } from './jobs/runner.ts';
+import { upkeepJob } from './jobs/upkeep.ts';
 import { vectorsFile, weightsFile } from './train/train.ts';
 
 export interface Transform extends AsyncDisposable {
@@ -34,6 +36,7 @@ export async function openTransform(foundation: Foundation, warehouse: Warehouse
     jobs: [
       classifyJob({ ...lake, metrics, classifier, logIdentity: await log.identity('posts'), onCommit: () => runner.hint('activity') }),
       activityJob(lake),
+      upkeepJob({ context: lake, duck, retentionMs: retentionMs(config), logger: logger.child('upkeep') }),
     ],
   });
   const owned = stack.move();
@@ -47,6 +50,13 @@ export async function openTransform(foundation: Foundation, warehouse: Warehouse
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Files stay at least this long after the commit that let go of them: a statement or job may still be reading them. */
+const retentionMsMin = 5 * 60_000;
+
+function retentionMs(config: Config): number {
+  return Math.max(retentionMsMin, 2 * config.WATERSHED_SQL_TIMEOUT_MS);
 }
 
 /** The model that ships with the program. */
