@@ -14,6 +14,7 @@ import { eventRoutes } from '#sql/http/events.ts';
 import { tokenRoutes } from '#sql/http/tokens.ts';
 import { openDoors, openEngine } from '#sql/main.ts';
 import { openTransform } from '#transform/main.ts';
+import { healthProgram } from '#warehouse/health.ts';
 import { openWarehouse, warehouseProgram } from '#warehouse/main.ts';
 import { readProgress, showProgress } from './progress.ts';
 
@@ -54,6 +55,7 @@ export async function start({ config, signal, note, interactive }: StartOptions)
     transform.service,
     warehouseProgram(foundation, warehouse, transform),
     createOutbox({ database, log, clock }),
+    healthProgram(foundation),
     feeds.service,
     ...await ingestProgram(foundation, feeds),
     { name: 'progress', run: (stop) => showProgress({ foundation, note, interactive, metrics }, stop) },

@@ -82,7 +82,8 @@ export function openLog(config: Config, database: Database, clock: Clock): Log {
 /** Copies of S3 objects that statements read, on the local disk. */
 const storeCacheBytesMax = 20 * 1024 ** 3;
 
-async function openStore(config: Config, dataDir: string, clock: Clock, stack: AsyncDisposableStack): Promise<Store> {
+/** The store that configuration names; what it needs is closed with `stack`. */
+export async function openStore(config: Config, dataDir: string, clock: Clock, stack: AsyncDisposableStack): Promise<Store> {
   const uri = config.WAREHOUSE_URI;
   if (uri === undefined) return openFileStore(join(dataDir, 'lake'));
   if (uri.startsWith('file:///')) return openFileStore(fileURLToPath(uri));

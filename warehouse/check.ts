@@ -1,0 +1,48 @@
+import { storeNamespace } from '#core/contract/tables.ts';
+import type { Log } from '#core/log/log.ts';
+import type { Store } from '#core/store/store.ts';
+import type { Catalog } from './catalog/catalog.ts';
+import { postsLanding } from './landings/posts.ts';
+import { rawLanding } from './landings/raw.ts';
+import { rowLandings } from './landings/rows.ts';
+import { createTableCache, loadMetadata, storeKey } from './table/files.ts';
+import { planScan } from './table/scan.ts';
+import { resume } from './resume.ts';
+
+interface CheckInput {
+  readonly catalog: Catalog;
+  readonly store: Store;
+  readonly log: Log;
+}
+
+export interface TableCheck {
+  readonly table: string;
+  readonly files: number;
+  readonly rows: number;
+  /** Paths of files that the current snapshot names and the store does not have, or not in that size. */
+  readonly missing: readonly string[];
+}
+
+/** Reads metadata and manifests of every table and asks the store for each live file. Throws what reading throws. */
+export async function checkTables({ catalog, store }: CheckInput): Promise<TableCheck[]> {
+  const sizes = new Map<string, number>();
+  for await (const { key, bytes } of store.list('')) sizes.set(key, bytes);
+  const tables = (await catalog.list(storeNamespace)).filter(({ kind }) => kind === 'table');
+  const cache = createTableCache();
+  const checks: TableCheck[] = [];
+  for (const { name } of tables) {
+    const location = await catalog.load({ namespace: storeNamespace, name });
+    if (location === undefined) continue;
+    const { files } = await planScan({ store, cache, metadata: await loadMetadata(store, cache, location) });
+    checks.push({
+      table: name, files: files.length, rows: files.reduce((sum, { recordCount }) => sum + recordCount, 0),
+      missing: files.filter(({ path, bytes }) => sizes.get(storeKey(store, path)) !== bytes).map(({ path }) => path),
+    });
+  }
+  return checks;
+}
+
+/** Compares the offsets in each table with the ledger's, as the writer does before it starts. Throws `corrupt`. */
+export async function checkOffsets(input: CheckInput): Promise<void> {
+  for (const landing of [postsLanding, rawLanding, ...rowLandings]) await resume({ ...input, landing, cache: createTableCache() });
+}
