@@ -1,5 +1,9 @@
+import { jest } from '@jest/globals';
 import { ask, sqlLake, type SqlLake } from '#test/sql-lake.ts';
 import type { Engine } from './engine.ts';
+
+// Children are started: on a crowded machine that takes its time.
+jest.setTimeout(60_000);
 
 let lake: SqlLake;
 let engine: Engine;

@@ -1,10 +1,14 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { jest } from '@jest/globals';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { isWatershedError, messageOf } from '#core/errors.ts';
 import { ask, sqlLake, type SqlLake } from '#test/sql-lake.ts';
 import type { Engine } from '../engine/engine.ts';
 import { type Attack, readAttacks } from './testdata/attacks.ts';
+
+// Children are started: on a crowded machine that takes its time.
+jest.setTimeout(60_000);
 
 let lake: SqlLake;
 let engine: Engine;

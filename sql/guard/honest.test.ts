@@ -1,6 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { jest } from '@jest/globals';
 import { ask, sqlLake, type SqlLake } from '#test/sql-lake.ts';
 import type { Engine } from '../engine/engine.ts';
+
+// Children are started: on a crowded machine that takes its time.
+jest.setTimeout(60_000);
 
 const statements = readFileSync(new URL('./testdata/honest.txt', import.meta.url), 'utf8').split('\n')
   .filter((line) => line !== '' && !line.startsWith('#')).map((line) => line.replaceAll('{nl}', '\n'));

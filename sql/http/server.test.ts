@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { jest } from '@jest/globals';
 import { tableFromIPC } from 'apache-arrow';
 import type { Principal } from '#core/auth/access.ts';
 import type { Auth } from '#core/auth/auth.ts';
@@ -9,6 +10,9 @@ import { silentLogger } from '#core/logger.ts';
 import { createMetrics } from '#core/metrics.ts';
 import { roomyLimits, sqlLake, type SqlLake } from '#test/sql-lake.ts';
 import { createHttpServer, type HttpServer } from './server.ts';
+
+// Children are started: on a crowded machine that takes its time.
+jest.setTimeout(60_000);
 
 const admin: Principal = { name: 'admin', kind: 'admin', credential: 'a' };
 const token = 'the-token-of-this-test';

@@ -26,6 +26,8 @@ export interface EngineChild {
   readonly ended: Promise<void>;
   /** Bytes of memory it occupies; undefined where the system does not tell (only Linux does). */
   residentBytes(): Promise<number | undefined>;
+  /** Processor time it has used, in milliseconds; undefined where the system does not tell. */
+  cpuMs(): Promise<number | undefined>;
 }
 
 /** Frames are held in memory up to this many bytes; then the child has to wait. */
@@ -125,6 +127,7 @@ function createChild(process: ChildProcess, pid: number, socket: Socket, tempDir
       return frame;
     },
     residentBytes: async () => await residentBytes(pid),
+    cpuMs: async () => await cpuMs(pid),
   };
 }
 
@@ -134,6 +137,20 @@ async function residentBytes(pid: number): Promise<number | undefined> {
     const status = await readFile(`/proc/${pid}/status`, 'latin1');
     const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
     return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+// Linux counts in hundredths of a second, whatever the machine (proc(5), sysconf(_SC_CLK_TCK)).
+const tickMs = 10;
+
+async function cpuMs(pid: number): Promise<number | undefined> {
+  try {
+    const text = await readFile(`/proc/${pid}/stat`, 'latin1');
+    // After the name, which is in brackets and may hold anything: state is field 3, utime 14, stime 15.
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * tickMs;
   } catch {
     return undefined;
   }

@@ -2,6 +2,7 @@ import { WatershedError } from '#core/errors.ts';
 import type { Param, ResultColumn, ResultSummary, Statement } from '../engine.ts';
 import type { EngineChild } from './child-process.ts';
 import type { Planner } from './plan.ts';
+import type { Lease } from './pool.ts';
 import type { FromChild, LakeNames, SentLake, WireError, WireParam } from './protocol.ts';
 import { type Watch, type WatchOptions, watchStatement } from './watch.ts';
 
@@ -16,25 +17,30 @@ export interface Conversation {
 }
 
 interface Request {
-  readonly child: EngineChild;
+  readonly lease: Lease;
   readonly statement: Statement;
   readonly only: 'run' | 'describe';
   readonly planner: Planner;
   readonly names: LakeNames;
   readonly watch: WatchOptions;
-  readonly release: () => void;
 }
+
+/** Why a statement ended that begins again on another child. */
+export const sentBack = new WatershedError('cancelled', 'the statement begins again on another child');
 
 /** Leads a child through one statement (the order is in protocol.ts) up to its columns; rejects where it does not come so far. */
 export async function converse(request: Request): Promise<Conversation> {
-  const { child, statement, release } = request;
+  const { lease, statement } = request;
+  const { child } = lease;
   const watch = watchStatement(child, statement.limits.timeoutMs, statement.signal, request.watch);
   const finish = (): void => {
     watch.end();
-    release();
+    lease.release();
   };
   try {
+    lease.onSendBack(() => watch.stop(sentBack));
     const columns = await begin(request, watch);
+    lease.begun();
     const answer: { summary?: Omit<ResultSummary, 'elapsedMs'> } = {};
     return {
       columns: columns.columns,
@@ -73,7 +79,7 @@ export async function converse(request: Request): Promise<Conversation> {
 
 /** Everything up to the columns. */
 async function begin(request: Request, watch: Watch): Promise<Extract<FromChild, { type: 'columns' }>> {
-  const { child, statement, only, planner, names } = request;
+  const { lease: { child }, statement, only, planner, names } = request;
   const ask = async <Type extends FromChild['type']>(type: Type): Promise<Extract<FromChild, { type: Type }>> => {
     const frame = await nextFrame(child, watch);
     if (frame.kind === 'rows') throw new WatershedError('internal', `rows came in place of ${type}`);

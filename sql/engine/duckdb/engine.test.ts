@@ -1,7 +1,11 @@
+import { jest } from '@jest/globals';
 import { tables } from '#core/contract/tables.ts';
 import { ask, sqlLake, type SqlLake, statement } from '#test/sql-lake.ts';
 import { createTableCache, loadMetadata } from '#warehouse/table/files.ts';
 import type { Engine } from '../engine.ts';
+
+// Children are started: on a crowded machine that takes its time.
+jest.setTimeout(60_000);
 
 let lake: SqlLake;
 let engine: Engine;
@@ -128,6 +132,29 @@ test('users take turns', async () => {
   expect(order.indexOf('b1')).toBeLessThan(order.indexOf('a3'));
   expect(order.indexOf('c1')).toBeLessThan(order.indexOf('a3'));
 });
+
+test('a short statement does not wait behind long ones, whoever sent them', async () => {
+  await using busy = lake.engine({ children: 1 });
+  let ended = 0;
+  const limits = { timeoutMs: 60_000, rowsMax: 1, bytesMax: 1000 };
+  const stop = new AbortController();
+  const endless = Array.from({ length: 4 }, async () => {
+    await ask(busy, 'SELECT sum(a.i * b.i) FROM range(1000000000) a(i), range(1000000000) b(i)', [], { limits, signal: stop.signal }).catch(() => undefined);
+    ended += 1;
+  });
+  for (let index = 0; index < 3; index++) {
+    expect((await ask(busy, 'SELECT count(*) FROM posts', [], { user: index === 0 ? 'admin' : 'other' })).rows).toEqual([[150]]);
+  }
+  expect(ended).toBe(0);
+  stop.abort();
+  await Promise.all(endless);
+}, 60_000);
+
+test('a statement that was sent back to begin again is answered once and wholly', async () => {
+  await using busy = lake.engine({ children: 1 });
+  const slow = async (n: number): Promise<unknown> => (await ask(busy, `SELECT ${n}, count(*) FROM range(12000) a(i), range(12000) b(i) WHERE a.i + b.i = ${n}`)).rows[0];
+  expect(await Promise.all([1, 2, 3, 4].map(slow))).toEqual([[1, 2], [2, 3], [3, 4], [4, 5]]);
+}, 60_000);
 
 test('time travel: by snapshot and by instant', async () => {
   const location = await lake.catalog.load({ namespace: 'store', name: 'posts' });

@@ -6,10 +6,10 @@ import type { Store } from '#core/store/store.ts';
 import type { Catalog } from '#warehouse/catalog/catalog.ts';
 import type { TableCache } from '#warehouse/table/files.ts';
 import type { Engine, Result, ResultColumn, Statement, TableInfo } from '../engine.ts';
+import { converse, type Conversation, sentBack } from './conversation.ts';
 import { createPlanner } from './plan.ts';
 import { createChildPool } from './pool.ts';
 import type { LakeNames } from './protocol.ts';
-import { converse, type Conversation } from './conversation.ts';
 
 export interface DuckEngineOptions {
   readonly catalog: Catalog;
@@ -42,8 +42,13 @@ export function createDuckEngine(options: DuckEngineOptions): Engine {
   const watch = { clock, graceMs, residentBytesMax: options.memoryBytes + residentBytesBesides };
 
   const start = async (statement: Statement, only: 'run' | 'describe'): Promise<Conversation> => {
-    const child = await pool.acquire(statement.user, statement.signal);
-    return await converse({ child, statement, only, planner, names, watch, release: () => pool.release(child) });
+    const { user, signal } = statement;
+    const lead = async (isLong: boolean): Promise<Conversation> =>
+      await converse({ lease: await pool.acquire({ user, signal, isLong }), statement, only, planner, names, watch });
+    return await lead(false).catch(async (error: unknown) => {
+      if (error !== sentBack) throw error;
+      return await lead(true);
+    });
   };
   return {
     kind: 'duckdb',

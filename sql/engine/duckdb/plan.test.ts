@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { jest } from '@jest/globals';
 import { tables } from '#core/contract/tables.ts';
 import { seededRandom, systemClock } from '#core/clock.ts';
 import { addDeletes } from '#test/lake.ts';
@@ -9,6 +10,9 @@ import type { Engine, Param } from '../engine.ts';
 import { judgeStatement } from './child/judge.ts';
 import { createPlanner } from './plan.ts';
 import type { LakeNames } from './protocol.ts';
+
+// Children are started: on a crowded machine that takes its time.
+jest.setTimeout(60_000);
 
 const names: LakeNames = ['lake', 'store'].map((schema) => ({ schema, names: Object.keys(tables) }));
 const context = (lake: SqlLake) => ({ ...lake, clock: systemClock, random: seededRandom(1) });

@@ -10,6 +10,7 @@ function pretendedChild(resident = 1): EngineChild & { sent: ToChild[]; kills: n
     next: async () => await Promise.reject(new Error('nothing')),
     kill: () => void (child.kills += 1),
     residentBytes: async () => child.resident,
+    cpuMs: async () => 0,
   };
   return child;
 }
