@@ -54,15 +54,15 @@ export function EventDialog({ event, done }: { event?: EventView; done: (event: 
     <dialog ref={dialog} aria-labelledby="event-form" onClose={() => done(undefined)}>
       <form ref={form} onSubmit={submit} class="fields tall">
         <h2 id="event-form">{event === undefined ? 'Follow an event' : `Edit ${event.name}`}</h2>
-        <label>Name<input name="name" required maxLength={200} value={event?.name ?? ''} /></label>
-        <label>Description<input name="description" maxLength={5000} value={event?.description ?? ''} /></label>
+        <label>Name<input name="name" required maxLength={200} defaultValue={event?.name ?? ''} /></label>
+        <label>Description<input name="description" maxLength={5000} defaultValue={event?.description ?? ''} /></label>
         {ruleFields.map(({ name, label }) => (
-          <label key={name}>{label}<input name={name} value={(event?.rule[name] ?? []).join(', ')} autocomplete="off" /></label>
+          <label key={name}>{label}<input name={name} defaultValue={(event?.rule[name] ?? []).join(', ')} autocomplete="off" /></label>
         ))}
         <fieldset>
           <legend>Where to look</legend>
           {sources.map(({ name, label }) => (
-            <label key={name} class="check"><input type="checkbox" name="sources" value={name} checked={event?.sources.includes(name) ?? name === 'bluesky'} /> {label}</label>
+            <label key={name} class="check"><input type="checkbox" name="sources" value={name} defaultChecked={event?.sources.includes(name) ?? name === 'bluesky'} /> {label}</label>
           ))}
         </fieldset>
         {error && <Problem error={error} />}

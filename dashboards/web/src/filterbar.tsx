@@ -19,7 +19,7 @@ export function FilterBar({ filter, statement, languages }: { filter: Filter; st
   };
   const clear = (): void => setParams(Object.fromEntries(names.map((name) => [name, undefined])));
   const field = (name: 'any' | 'all' | 'none' | 'phrase', label: string, value: string) => (
-    <label>{label}<input name={name} value={value} autocomplete="off" /></label>
+    <label>{label}<input name={name} defaultValue={value} autocomplete="off" /></label>
   );
   // The form is made anew when the address changes, so that "back" shows what was.
   return (
@@ -30,19 +30,19 @@ export function FilterBar({ filter, statement, languages }: { filter: Filter; st
         {field('none', 'None of these', filter.none.join(', '))}
         {field('phrase', 'This phrase', filter.phrase)}
         <label>Kind
-          <select name="kind" value={filter.kind}>
+          <select name="kind">
             <option value="">all kinds</option>
-            {kinds.filter(({ label }) => label !== '').map(({ label, name }) => <option key={label} value={label}>{name}</option>)}
+            {kinds.filter(({ label }) => label !== '').map(({ label, name }) => <option key={label} value={label} selected={label === filter.kind}>{name}</option>)}
           </select>
         </label>
         <label>Language
-          <select name="lang" value={filter.lang}>
+          <select name="lang">
             <option value="">all languages</option>
-            {[...new Set([...languages, filter.lang])].filter((lang) => lang !== '').map((lang) => <option key={lang} value={lang}>{languageName(lang)}</option>)}
+            {[...new Set([...languages, filter.lang])].filter((lang) => lang !== '').map((lang) => <option key={lang} value={lang} selected={lang === filter.lang}>{languageName(lang)}</option>)}
           </select>
         </label>
-        <label>From (UTC)<input type="datetime-local" name="from" value={inputTime(filter.from)} /></label>
-        <label>Until (UTC)<input type="datetime-local" name="to" value={inputTime(filter.to)} /></label>
+        <label>From (UTC)<input type="datetime-local" name="from" defaultValue={inputTime(filter.from)} /></label>
+        <label>Until (UTC)<input type="datetime-local" name="to" defaultValue={inputTime(filter.to)} /></label>
       </div>
       <div class="row">
         <button type="submit">Apply</button>

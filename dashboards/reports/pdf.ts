@@ -1,0 +1,50 @@
+import { join } from 'node:path';
+import pdfmake from 'pdfmake';
+import { fontFolder } from './charts.ts';
+import { changeOf } from './html.ts';
+import type { Cell, Document, Section } from './layout.ts';
+
+const file = (name: string): string => join(fontFolder, `Roboto-${name}.ttf`);
+pdfmake.setFonts({ Roboto: { normal: file('Regular'), bold: file('Medium'), italics: file('Italic'), bolditalics: file('MediumItalic') } });
+// Nothing but the fonts is read, and no address is asked, whatever stands in a report.
+pdfmake.setLocalAccessPolicy((path) => path.startsWith(fontFolder));
+pdfmake.setUrlAccessPolicy(() => false);
+
+/** The report as A4 pages with page numbers. */
+export async function toPdf(document: Document, charts: readonly Buffer[]): Promise<Buffer> {
+  let chart = 0;
+  const content = document.sections.flatMap((section) => [
+    { text: section.title, fontSize: 13, bold: true, margin: [0, 14, 0, 4] },
+    section.kind === 'bars' ? { image: `data:image/png;base64,${charts[chart++]?.toString('base64') ?? ''}`, width: 515 } : body(section),
+  ]);
+  return await pdfmake.createPdf({
+    info: { title: document.title }, pageSize: 'A4', pageMargins: [40, 40, 40, 40], defaultStyle: { fontSize: 9 },
+    footer: (page: number, pages: number) => ({ text: `${page} / ${pages}`, alignment: 'right', margin: [0, 10, 40, 0] }),
+    content: [{ text: document.title, fontSize: 18, bold: true }, { text: document.subtitle, color: '#546571' }, ...content],
+  }).getBuffer();
+}
+
+function body(section: Exclude<Section, { kind: 'bars' }>): unknown {
+  switch (section.kind) {
+    case 'notice': return { text: printable(section.text) };
+    case 'numbers': return table(['', 'Now', 'Before', 'Change'], section.numbers.map((figure) => [figure.name, figure.value, figure.before ?? null, changeOf(figure)]));
+    case 'table': return section.rows.length === 0 ? { text: section.empty, color: '#546571' } : table(section.columns, section.rows);
+  }
+}
+
+function table(columns: readonly string[], rows: readonly (readonly Cell[])[]): unknown {
+  const cell = (value: Cell): unknown => ({ text: value === null ? '' : printable(String(value)), alignment: typeof value === 'number' ? 'right' : 'left' });
+  const widest = Math.max(0, columns.findIndex((name) => name === 'Post' || name === 'Why'));
+  return {
+    layout: 'lightHorizontalLines',
+    table: {
+      headerRows: 1, widths: columns.map((_name, index) => (index === widest ? '*' : 'auto')),
+      body: [columns.map((text) => ({ text, bold: true })), ...rows.map((row) => row.map(cell))],
+    },
+  };
+}
+
+/** A word that is longer than the page is broken where it would leave it; control characters are left out. */
+function printable(text: string): string {
+  return text.toWellFormed().replaceAll(/[\u0000-\u0008\u000B-\u001F\u202A-\u202E\u2066-\u2069]/g, '').replaceAll(/\S{24}(?=\S)/gu, '$&\u200B');
+}
