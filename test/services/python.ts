@@ -12,6 +12,7 @@ const packages = [
   'duckdb==1.5.5',
   'duckdb-extension-iceberg==1.5.5',
   'duckdb-extension-avro==1.5.5',
+  'duckdb-extension-httpfs==1.5.5',
 ];
 
 /** Clients of the Postgres wire, apart from the readers: a change of theirs does not install those anew. */
@@ -22,7 +23,7 @@ const wirePackages = [
 
 /** The Python of an environment that has `packages`; made on the first call, with the network. */
 export async function python(): Promise<string> {
-  return await environment('python-1', packages);
+  return await environment('python-2', packages);
 }
 
 /** The Python of an environment that has the clients of the Postgres wire. */
