@@ -52,6 +52,8 @@ export interface TombstoneItem {
   readonly id: string;
   readonly state: 'gone' | 'back';
   readonly why: string;
+  /** When it happened, by the network, where it says so: of replayed states the latest wins, not the one told last. */
+  readonly atMs?: number;
 }
 
 export interface JournalItem {
@@ -72,4 +74,6 @@ export interface JournalItem {
 export interface CursorItem {
   readonly kind: 'cursor';
   readonly cursor: string;
+  /** The network's time up to which it was read, where the source knows: how far behind it is. */
+  readonly readUntilMs?: number;
 }
