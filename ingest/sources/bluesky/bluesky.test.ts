@@ -354,7 +354,8 @@ test('a consumer that is slow holds the network back, and nothing is lost', asyn
   // Of 30 MB, 2,500 items wait here; the sockets of the system take some more, the rest stays with the network.
   expect(r.hosts[0]?.waitingBytes()).toBeGreaterThan(sentBytes / 3);
   gate.resolve();
-  await r.until(() => r.posts().length >= sent.length);
+  await r.until(() => r.items.length >= sent.length);
+  await r.until(() => r.items.filter(({ kind }) => kind === 'post').length === sent.length);
   expect(r.posts()).toEqual(sent.map((id) => `${id} flood`));
 });
 
