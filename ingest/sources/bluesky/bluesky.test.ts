@@ -346,18 +346,18 @@ test('a consumer that is slow holds the network back, and nothing is lost', asyn
   await using _run = r;
   await r.until(() => r.hosts[0]?.connected() === 1);
   const text = `flood ${'x'.repeat(2000)}`;
-  const sent = Array.from({ length: 12_000 }, () => r.network.post({ text }).id);
+  const sent = Array.from({ length: 9000 }, () => r.network.post({ text }).id);
   const sentBytes = r.network.messages.reduce((sum, { bytes }) => sum + bytes.length, 0);
   await r.until(() => r.items.length > 0);
   const readingEnds = performance.now() + 500;
   await r.until(() => performance.now() > readingEnds);
-  // Of 30 MB, 2,500 items wait here; the sockets of the system take some more, the rest stays with the network.
+  // Of 22 MB, 2,500 items wait here; the sockets of the system take some more, the rest stays with the network.
   expect(r.hosts[0]?.waitingBytes()).toBeGreaterThan(sentBytes / 3);
   gate.resolve();
-  await r.until(() => r.items.length >= sent.length);
-  await r.until(() => r.items.filter(({ kind }) => kind === 'post').length === sent.length);
+  await r.until(() => r.items.length > sent.length);
+  await r.until(() => r.items.filter(({ kind }) => kind === 'post').length === sent.length, 100);
   expect(r.posts()).toEqual(sent.map((id) => `${id} flood`));
-});
+}, 20_000);
 
 test('accounts are followed by handle or DID, also when a handle goes to somebody else', async () => {
   const r = await run({ events: [], before: (network) => {
