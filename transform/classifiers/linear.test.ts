@@ -68,3 +68,13 @@ test('refuses an adaptation that it did not make', async () => {
   const classify = classifier.classify([{ eventId: 'e', text: 'x', lang: 'en' }], new Map([['e', Buffer.from('rubbish')]]));
   await expect(classify).rejects.toMatchObject({ code: 'corrupt' });
 });
+
+test('tells the language where the network does not, and only there', async () => {
+  await using classifier = openLinear(files);
+  const texts = ['Los bomberos buscan sobrevivientes entre los escombros', 'Mindestens zehn Menschen werden nach dem Hochwasser vermisst',
+    'Des centaines de personnes ont été évacuées à cause des inondations', 'Baha na naman sa Maynila, ingat po kayo', '서울에 비가 많이 온다', '12345 !!'];
+  const { answers } = await classifier.classify(texts.map((text) => ({ eventId: 'e', text, lang: null })), new Map());
+  expect(answers.map((some) => some.find(({ question }) => question === 'language')?.label)).toEqual(['es', 'de', 'fr', 'tl', 'ko', 'und']);
+  const stated = await classifier.classify([{ eventId: 'e', text: texts[0] ?? '', lang: 'es' }], new Map());
+  expect(stated.answers[0]?.map(({ question }) => question)).toEqual(['relevance', 'information_type']);
+});

@@ -1,12 +1,13 @@
-import { decodeState, encodeState, newEvent, type EventState } from './adaptation.ts';
+import { adapt, decodeState, encodeState, newEvent, type EventState } from './adaptation.ts';
 import {
-  informationTypes, type Adaptation, type Answer, type ClassifiablePost, type Classified, type Classifier,
+  informationTypes, lacksLanguage, type Adaptation, type Answer, type ClassifiablePost, type Classified, type Classifier,
 } from './classifier.ts';
-import { addNgram, createLexicon, type Lexicon, type WordEntry } from './lexicon.ts';
-import { adaptTo, logistic, relevanceFeatures, relevanceScore, toUnit, type RelevanceInput } from './relevance.ts';
+import { addNgram, at, createLexicon, type Lexicon } from './lexicon.ts';
+import { tellLanguage } from './languages.ts';
+import { logistic, relevanceFeatures, relevanceScore, type RelevanceInput } from './relevance.ts';
 import { hashPair, tokenise } from './text.ts';
 import { typeProbabilities, type TypeInput } from './types.ts';
-import { decodeVectors } from './vectors.ts';
+import { decodeVectors, lengthDimensions, unitScale } from './vectors.ts';
 import { decodeWeights, stackFeatures, type Weights } from './weights.ts';
 
 export interface LinearFiles {
@@ -27,12 +28,11 @@ export function openLinear(files: LinearFiles): Classifier {
 /** The classifier over weights that are at hand, for training to measure what will be shipped. */
 export function createLinear(weights: Weights, lexicon: Lexicon, version: string): Classifier {
   const reader = createReader(lexicon, weights);
-  const dimensions = weights.relevance.priorMean.length;
   return {
     name: 'linear',
     version,
     async classify(posts, adaptation) {
-      return classifyAll(posts, adaptation, { weights, reader, dimensions });
+      return classifyAll(posts, adaptation, { weights, reader });
     },
     async [Symbol.asyncDispose]() {},
   };
@@ -41,7 +41,6 @@ export function createLinear(weights: Weights, lexicon: Lexicon, version: string
 interface Model {
   readonly weights: Weights;
   readonly reader: (text: string) => Reading;
-  readonly dimensions: number;
 }
 
 function classifyAll(posts: readonly ClassifiablePost[], adaptation: Adaptation, model: Model): Classified {
@@ -50,12 +49,16 @@ function classifyAll(posts: readonly ClassifiablePost[], adaptation: Adaptation,
     let state = states.get(eventId);
     if (state === undefined) {
       const known = adaptation.get(eventId);
-      state = known === undefined ? newEvent(model.weights.relevance.priorMean) : decodeState(known, model.dimensions);
+      const { priorLines } = model.weights.relevance;
+      state = known === undefined ? newEvent(priorLines) : decodeState(known, priorLines.length);
       states.set(eventId, state);
     }
     return state;
   };
-  const answers = posts.map(({ eventId, text }) => answer(text, stateOf(eventId), model));
+  const answers = posts.map((post) => {
+    const both = answer(post.text, stateOf(post.eventId), model);
+    return lacksLanguage(post.lang) ? [...both, tellLanguage(post.text, model.weights.languages)] : both;
+  });
   return { answers, adapted: new Map([...states].map(([eventId, state]) => [eventId, encodeState(state)])) };
 }
 
@@ -65,8 +68,8 @@ function answer(text: string, state: EventState, { weights, reader }: Model): re
   const reading = reader(text);
   relevanceFeatures(reading, state, weights.relevance, features);
   const relevant = logistic(relevanceScore(features, weights.relevance));
-  const types = typeProbabilities(reading, state.mean, weights.types);
-  adaptTo(reading, state);
+  const types = typeProbabilities(reading, state.lines, weights.types);
+  adapt(state, reading.lines, reading.words);
   return [relevanceAnswer(relevant), typeAnswer(types)];
 }
 
@@ -100,41 +103,46 @@ export interface Reading extends RelevanceInput, TypeInput {}
 /** Reads posts. What it returns is overwritten by the next reading. */
 export function createReader(lexicon: Lexicon, weights: Weights): (text: string) => Reading {
   const { types } = weights;
-  const classes = types.wholeBias.length;
-  const vector = new Float32Array(weights.relevance.priorMean.length);
+  const { classes, rows } = lexicon;
   const whole = new Float32Array(classes);
   const grams = new Float32Array(classes);
-  let post = 0;
+  const lines = new Float32Array(classes + 1);
+  const head = new Float32Array(lengthDimensions);
+  const linesAt = at.byClass + 2 * classes;
   return (text) => {
-    vector.fill(0);
-    whole.fill(0);
-    grams.fill(0);
-    post++;
-    const words: WordEntry[] = [];
-    let wholeNorm = 0;
-    let gramsNorm = 0;
-    let logOdds = 0;
-    let before: WordEntry | undefined;
+    for (const sums of [whole, grams, lines, head]) sums.fill(0);
+    lexicon.begin();
+    const words: number[] = [];
+    const shares: number[] = [];
+    let [wholeNorm, gramsNorm, logOdds, tail] = [0, 0, 0, 0];
+    let before = -1;
     const tokens = tokenise(text);
     for (const token of tokens) {
-      const entry = lexicon.entry(token);
-      logOdds += entry.logOdds;
-      addTo(vector, entry.vector);
-      if (before !== undefined) wholeNorm += addNgram(hashPair(before.shapeHash, entry.shapeHash), types, whole);
-      before = entry;
-      if (entry.lastPost === post) continue;
-      entry.lastPost = post;
-      if (!entry.mark) words.push(entry);
-      addTo(whole, entry.whole);
-      addTo(grams, entry.grams);
-      wholeNorm += entry.wholeNorm;
-      gramsNorm += entry.gramsNorm;
+      const row = lexicon.find(token);
+      logOdds += rows[row + at.logOdds] ?? 0;
+      tail += rows[row + at.tail] ?? 0;
+      addTo(lines, rows, row + linesAt);
+      addTo(head, rows, row + linesAt + classes + 1);
+      // A pair can only be known when both of its words are.
+      const known = rows[row + at.wholeNorm] !== 0;
+      if (known && before !== -1) wholeNorm += addNgram(hashPair(before, lexicon.shapeHash(row)), types, whole);
+      before = known ? lexicon.shapeHash(row) : -1;
+      if (!lexicon.isFirst(row)) continue;
+      if (!lexicon.isMark(row)) {
+        words.push(lexicon.hash(row));
+        shares.push(rows[row + at.share] ?? 1);
+      }
+      addTo(whole, rows, row + at.byClass);
+      addTo(grams, rows, row + at.byClass + classes);
+      wholeNorm += rows[row + at.wholeNorm] ?? 0;
+      gramsNorm += rows[row + at.gramsNorm] ?? 0;
     }
-    toUnit(vector);
-    return { vector, words, logOdds, tokens: tokens.length, whole, wholeNorm, grams, gramsNorm };
+    const scale = unitScale(head, tail);
+    for (let index = 0; index < lines.length; index++) lines[index] = (lines[index] ?? 0) * scale;
+    return { line: lines[0] ?? 0, words, shares, logOdds, tokens: tokens.length, whole, wholeNorm, grams, gramsNorm, lines };
   };
 }
 
-function addTo(sum: Float32Array, part: Float32Array): void {
-  for (let index = 0; index < sum.length; index++) sum[index] = (sum[index] ?? 0) + (part[index] ?? 0);
+function addTo(sum: Float32Array, rows: Float32Array, from: number): void {
+  for (let index = 0; index < sum.length; index++) sum[index] = (sum[index] ?? 0) + (rows[from + index] ?? 0);
 }

@@ -13,14 +13,14 @@ export interface ModelFile {
   readonly fingerprint: string;
   text(section: string): string;
   f32(section: string): Float32Array;
-  u32(section: string): Uint32Array;
+  i32(section: string): Int32Array;
   i8(section: string): Int8Array;
   u8(section: string): Uint8Array;
 }
 
 export interface Section {
   readonly name: string;
-  readonly data: Float32Array | Uint32Array | Int8Array | Uint8Array | string;
+  readonly data: Float32Array | Int32Array | Int8Array | Uint8Array | string;
 }
 
 const magic = Buffer.from('WSMODEL\n');
@@ -31,7 +31,7 @@ const Header = Type.Object({
   kind: Type.String(),
   sections: Type.Array(Type.Object({
     name: Type.String(),
-    type: Type.Union([Type.Literal('text'), Type.Literal('f32'), Type.Literal('u32'), Type.Literal('i8'), Type.Literal('u8')]),
+    type: Type.Union([Type.Literal('text'), Type.Literal('f32'), Type.Literal('i32'), Type.Literal('i8'), Type.Literal('u8')]),
     offset: Type.Integer({ minimum: 0, multipleOf: 8 }),
     bytes: Type.Integer({ minimum: 0 }),
   })),
@@ -63,7 +63,7 @@ export function encodeModel(meta: { readonly kind: string } & Readonly<Record<st
 function typeOf(data: Section['data']): Header['sections'][number]['type'] {
   if (typeof data === 'string') return 'text';
   if (data instanceof Float32Array) return 'f32';
-  if (data instanceof Uint32Array) return 'u32';
+  if (data instanceof Int32Array) return 'i32';
   return data instanceof Int8Array ? 'i8' : 'u8';
 }
 
@@ -103,9 +103,9 @@ export function decodeModel(bytes: Uint8Array, kind: string, path: string): Mode
       const part = view(section, 'f32');
       return new Float32Array(part.buffer, part.byteOffset, part.byteLength / 4);
     },
-    u32: (section) => {
-      const part = view(section, 'u32');
-      return new Uint32Array(part.buffer, part.byteOffset, part.byteLength / 4);
+    i32: (section) => {
+      const part = view(section, 'i32');
+      return new Int32Array(part.buffer, part.byteOffset, part.byteLength / 4);
     },
     i8: (section) => {
       const part = view(section, 'i8');

@@ -7,12 +7,12 @@ import { textCharsMax } from './classifier.ts';
 export function tokenise(text: string): string[] {
   let plain = text.length > textCharsMax ? text.slice(0, textCharsMax) : text;
   if (beyondAscii.test(plain)) plain = plain.normalize('NFKD').replace(accents, '').normalize('NFKC');
-  const tokens: string[] = [];
-  for (const [token] of plain.toLowerCase().matchAll(tokenPattern)) {
+  const tokens: string[] = plain.toLowerCase().match(tokenPattern) ?? [];
+  for (let index = 0; index < tokens.length; index++) {
+    const token = tokens[index] ?? '';
     const first = token.charCodeAt(0);
-    if (first === 64) tokens.push(userToken);
-    else if (first === 104 && linkPattern.test(token)) tokens.push(linkToken);
-    else tokens.push(token);
+    if (first === 64) tokens[index] = userToken;
+    else if (first === 104 && linkPattern.test(token)) tokens[index] = linkToken;
   }
   return tokens;
 }
@@ -27,7 +27,7 @@ const linkPattern = /^https?:/;
 // A link cut short by the network's own shortening ("http:…") is still a link.
 const tokenPattern = /https?:\S*|@\w+|#?[\p{L}\p{M}\p{N}]+(?:['’]\p{L}+)?|[!?]/gu;
 
-/** FNV-1a over UTF-16 units, 32 bits, finished by murmur3's mixer so that the low bits may index a table. */
+/** FNV-1a over UTF-16 units, 32 bits (signed, so that it is a small integer to the engine), finished by murmur3's mixer so that the low bits may index a table. */
 export function hashText(text: string, seed = 0): number {
   return hashRange(text, 0, text.length, seed);
 }
@@ -40,7 +40,7 @@ export function hashRange(text: string, from: number, to: number, seed: number):
 }
 
 /** Puts the hashes of all beginnings of `text` from `from` on into `into`: of one character, of two, and so on; returns their number. */
-export function hashPrefixes(text: string, from: number, seed: number, into: Uint32Array): number {
+export function hashPrefixes(text: string, from: number, seed: number, into: Int32Array): number {
   const count = Math.min(into.length, text.length - from);
   let hash = 0x811c9dc5 ^ seed;
   for (let index = 0; index < count; index++) {
@@ -60,5 +60,5 @@ function mix(hash: number): number {
   mixed = Math.imul(mixed, 0x85ebca6b);
   mixed ^= mixed >>> 13;
   mixed = Math.imul(mixed, 0xc2b2ae35);
-  return (mixed ^ (mixed >>> 16)) >>> 0;
+  return mixed ^ (mixed >>> 16);
 }

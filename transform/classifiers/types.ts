@@ -1,28 +1,29 @@
-import { along } from './relevance.ts';
 import type { TypeWeights } from './weights.ts';
 
 /** A post as the model of information types sees it. */
 export interface TypeInput {
-  readonly vector: Float32Array;
   /** Weights of its words and pairs, and of its character n-grams, summed by class; with the sums of squared idf. */
   readonly whole: Float32Array;
   readonly wholeNorm: number;
   readonly grams: Float32Array;
   readonly gramsNorm: number;
+  /** Where its vector lies along the direction of relevance (first) and of each class. */
+  readonly lines: Float32Array;
 }
 
-/** The probability of each class: three models, of words and pairs, of character n-grams and of
- * the centred vector, multiplied and calibrated. */
-export function typeProbabilities(input: TypeInput, mean: Float32Array, weights: TypeWeights): Float64Array {
-  const scores = typeScores(input, mean, weights);
+/**
+ * The probability of each class: three models, of words and pairs, of character n-grams and of the vector seen from the
+ * mean of its event, multiplied and calibrated.
+ */
+export function typeProbabilities(input: TypeInput, meanLines: Float32Array, weights: TypeWeights): Float64Array {
+  const scores = typeScores(input, meanLines, weights);
   for (let index = 0; index < scores.length; index++) scores[index] = (scores[index] ?? 0) * weights.sharpness;
   return softmax(scores);
 }
 
 /** The summed log-probabilities of the three models, before calibration. */
-export function typeScores(input: TypeInput, mean: Float32Array, weights: TypeWeights): Float64Array {
+export function typeScores(input: TypeInput, meanLines: Float32Array, weights: TypeWeights): Float64Array {
   const classes = weights.wholeBias.length;
-  const dimensions = input.vector.length;
   const wholeScale = input.wholeNorm === 0 ? 0 : 1 / Math.sqrt(input.wholeNorm);
   const gramsScale = input.gramsNorm === 0 ? 0 : 1 / Math.sqrt(input.gramsNorm);
   const byWords = new Float64Array(classes);
@@ -31,7 +32,7 @@ export function typeScores(input: TypeInput, mean: Float32Array, weights: TypeWe
   for (let index = 0; index < classes; index++) {
     byWords[index] = (weights.wholeBias[index] ?? 0) + wholeScale * (input.whole[index] ?? 0);
     byGrams[index] = (weights.gramsBias[index] ?? 0) + gramsScale * (input.grams[index] ?? 0);
-    byVector[index] = (weights.directionBias[index] ?? 0) + along(weights.directions, index * dimensions, input.vector, mean);
+    byVector[index] = (weights.directionBias[index] ?? 0) + (input.lines[index + 1] ?? 0) - (meanLines[index + 1] ?? 0);
   }
   const sums = new Float64Array(classes);
   for (const scores of [byWords, byGrams, byVector]) addLogProbabilities(scores, sums);

@@ -1,15 +1,17 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { informationTypes, relevanceLabels, type Classifier } from '../classifiers/classifier.ts';
+import type { LanguageWeights } from '../classifiers/languages.ts';
 import { createLexicon } from '../classifiers/lexicon.ts';
 import { createLinear } from '../classifiers/linear.ts';
 import type { WordVectors } from '../classifiers/vectors.ts';
 import { decodeWeights, encodeWeights, type Weights } from '../classifiers/weights.ts';
 import type { LabelledEvent } from './corpus.ts';
+import { trainLanguages } from './languages.ts';
 import type { Judged } from './measures.ts';
 import { readEvents, type ReadEvent } from './read.ts';
 import { report } from './report.ts';
-import { loadTraining, trainWeights } from './train.ts';
+import { loadTraining, textsOf, trainWeights } from './train.ts';
 
 /** What a model that never saw an event says of it, post by post in the order of time. */
 export interface EventResult {
@@ -33,8 +35,8 @@ export const asideEvents: readonly string[] = ['2012-guatemala-earthquake', '201
  * lets the model meet its posts as a stream, and writes docs/classification.md. About ten minutes of one core.
  */
 export async function evaluate(root: string, note: (text: string) => void, signal: AbortSignal): Promise<{ path: string }> {
-  const { events, vectors } = await loadTraining(root);
-  const results = await crossValidate(readEvents(events, vectors), vectors, note, signal);
+  const { events, languages, vectors } = await loadTraining(root);
+  const results = await crossValidate(readEvents(events, vectors), { vectors, languages: trainLanguages(languages, textsOf(events)) }, note, signal);
   const path = join(root, 'docs', 'classification.md');
   await writeFile(path, report(results));
   return { path };
@@ -42,21 +44,20 @@ export async function evaluate(root: string, note: (text: string) => void, signa
 
 /** One result for each event, in their order. */
 export async function crossValidate(
-  events: readonly ReadEvent[], vectors: WordVectors, note: (text: string) => void, signal: AbortSignal,
+  events: readonly ReadEvent[], fixed: { readonly vectors: WordVectors; readonly languages: LanguageWeights }, note: (text: string) => void, signal: AbortSignal,
 ): Promise<readonly EventResult[]> {
-  const results = new Map<ReadEvent, EventResult>();
+  const results = new Map<LabelledEvent, EventResult>();
   const crises = [...Map.groupBy(events, ({ event }) => event.crisis)];
   for (const [index, [crisis, held]] of crises.entries()) {
     signal.throwIfAborted();
-    const weights = throughFile(trainWeights(events.filter((event) => !held.includes(event))), vectors);
+    const weights = throughFile(trainWeights(events.filter((event) => !held.includes(event)), fixed.languages), fixed.vectors);
     for (const { event } of held) {
-      await using classifier = createLinear(weights, createLexicon(vectors, weights), 'evaluation');
-      const result = await meet(event, classifier);
-      results.set(held.find((candidate) => candidate.event === event) ?? held[0] as ReadEvent, result);
+      await using classifier = createLinear(weights, createLexicon(fixed.vectors, weights), 'evaluation');
+      results.set(event, await meet(event, classifier));
     }
     note(`${index + 1} of ${crises.length}: ${crisis}`);
   }
-  return events.flatMap((event) => results.get(event) ?? []);
+  return events.flatMap(({ event }) => results.get(event) ?? []);
 }
 
 /** As they will be read from the file: in 8 bits. */

@@ -1,7 +1,6 @@
 import { isMark, shapeOf } from '../classifiers/features.ts';
-import { toUnit } from '../classifiers/relevance.ts';
 import { hashText, tokenise } from '../classifiers/text.ts';
-import type { WordVectors } from '../classifiers/vectors.ts';
+import { tailOf, unitScale, type WordVectors } from '../classifiers/vectors.ts';
 import type { LabelledEvent, LabelledPost } from './corpus.ts';
 
 /** A word of the corpus, read once. */
@@ -10,6 +9,11 @@ export interface TrainWord {
   readonly hash: number;
   readonly shapeHash: number;
   readonly mark: boolean;
+}
+
+interface VectorWord extends TrainWord {
+  readonly vector: Float32Array;
+  readonly tail: number;
 }
 
 export interface ReadPost {
@@ -29,14 +33,14 @@ export interface ReadEvent {
 
 /** Reads all posts as the classifier will. */
 export function readEvents(events: readonly LabelledEvent[], vectors: WordVectors): readonly ReadEvent[] {
-  const words = new Map<string, TrainWord & { readonly vector: Float32Array }>();
-  const wordOf = (text: string): TrainWord & { readonly vector: Float32Array } => {
+  const words = new Map<string, VectorWord>();
+  const wordOf = (text: string): VectorWord => {
     let word = words.get(text);
     if (word === undefined) {
       const vector = new Float32Array(vectors.dimensions);
       const mark = isMark(text);
       if (!mark) vectors.add(text.startsWith('#') ? text.slice(1) : text, vector);
-      word = { text, hash: hashText(text), shapeHash: hashText(shapeOf(text)), mark, vector };
+      word = { text, hash: hashText(text), shapeHash: hashText(shapeOf(text)), mark, vector, tail: tailOf(vector) };
       words.set(text, word);
     }
     return word;
@@ -46,7 +50,8 @@ export function readEvents(events: readonly LabelledEvent[], vectors: WordVector
       const tokens = tokenise(post.text).map(wordOf);
       const vector = new Float32Array(vectors.dimensions);
       for (const token of tokens) token.vector.forEach((value, index) => (vector[index] = (vector[index] ?? 0) + value));
-      toUnit(vector);
+      const scale = unitScale(vector, tokens.reduce((sum, { tail }) => sum + tail, 0));
+      vector.forEach((value, index) => (vector[index] = value * scale));
       return { post, vector, tokens, different: [...new Set(tokens)] };
     });
     return { event, posts, mean: meanOf(posts.map(({ vector }) => vector), vectors.dimensions) };

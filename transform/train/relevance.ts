@@ -1,6 +1,7 @@
-import { newEvent } from '../classifiers/adaptation.ts';
+import { adapt, newEvent } from '../classifiers/adaptation.ts';
 import { createHashTable } from '../classifiers/hash-table.ts';
-import { adaptTo, relevanceFeatures, type RelevanceInput } from '../classifiers/relevance.ts';
+import { product } from '../classifiers/lexicon.ts';
+import { relevanceFeatures, type RelevanceInput } from '../classifiers/relevance.ts';
 import { stackFeatures, wordKnowledge, type RelevanceWeights } from '../classifiers/weights.ts';
 import { logisticRegression } from './minimise.ts';
 import { meanOf, type ReadEvent, type ReadPost } from './read.ts';
@@ -9,7 +10,7 @@ import { meanOf, type ReadEvent, type ReadPost } from './read.ts';
  * The relevance model from these events: its parts from all of them, and how the parts are weighed from runs over each
  * event post by post with parts that were trained without it, for so it will be used.
  */
-export function trainRelevance(events: readonly ReadEvent[]): RelevanceWeights {
+export function trainRelevance(events: readonly ReadEvent[]): RelevanceParts & Pick<RelevanceWeights, 'stack'> {
   const rows: Float32Array[] = [];
   const classes: number[] = [];
   const weights: number[] = [];
@@ -47,9 +48,10 @@ function eventWeight(_event: ReadEvent, posts: number): number {
   return 100 / Math.sqrt(posts * 100);
 }
 
-type Parts = Omit<RelevanceWeights, 'stack'>;
+/** All but how the parts are weighed; the mean of the events is still a vector. */
+export type RelevanceParts = Omit<RelevanceWeights, 'stack' | 'priorLines'> & { readonly priorMean: Float32Array };
 
-function trainParts(events: readonly ReadEvent[]): Parts {
+function trainParts(events: readonly ReadEvent[]): RelevanceParts {
   const dimensions = events[0]?.mean.length ?? 0;
   const direction = trainDirection(events, dimensions);
   return {
@@ -75,6 +77,12 @@ function trainDirection(events: readonly ReadEvent[], dimensions: number): Float
   }, 0.5));
 }
 
+/**
+ * Every word counts as if it stood in so many more posts in general: otherwise any rare word would be particular to the event
+ * that uses it twice.
+ */
+const sharePosts = 8;
+
 /** Naive Bayes over words that stand in two posts or more, and the share of posts about nothing that hold each word. */
 function countWords(events: readonly ReadEvent[]): Pick<RelevanceWeights, 'words' | 'logOdds' | 'logShare' | 'unseenLogShare'> {
   const counts = new Map<number, { relevant: number; other: number }>();
@@ -95,31 +103,32 @@ function countWords(events: readonly ReadEvent[]): Pick<RelevanceWeights, 'words
   const relevantWords = kept.reduce((sum, [, { relevant }]) => sum + relevant, 0);
   const otherWords = kept.reduce((sum, [, { other }]) => sum + other, 0);
   return {
-    words: createHashTable(Uint32Array.from(kept, ([hash]) => hash)),
+    words: createHashTable(Int32Array.from(kept, ([hash]) => hash)),
     logOdds: Float32Array.from(kept, ([, { relevant, other }]) =>
       Math.log((relevant + 0.5) / relevantWords) - Math.log((other + 0.5) / otherWords)),
-    logShare: Float32Array.from(kept, ([, { other }]) => Math.log((other + 1) / (otherPosts + 50))),
-    unseenLogShare: Math.log(1 / (otherPosts + 50)),
+    logShare: Float32Array.from(kept, ([, { other }]) => Math.log((other + sharePosts) / (otherPosts + 50))),
+    unseenLogShare: Math.log(sharePosts / (otherPosts + 50)),
   };
 }
 
 /** The features of an event's posts as the classifier would find them, one after the other. */
-export function runEvent(event: ReadEvent, parts: Parts): readonly Float32Array[] {
-  const weights: RelevanceWeights = { ...parts, stack: new Float32Array(stackFeatures + 1) };
-  const state = newEvent(parts.priorMean);
+export function runEvent(event: ReadEvent, parts: RelevanceParts): readonly Float32Array[] {
+  const state = newEvent(Float32Array.of(product(parts.direction, 0, parts.priorMean)));
   return event.posts.map((post) => {
     const input = relevanceInput(post, parts);
     const features = new Float32Array(stackFeatures);
-    relevanceFeatures(input, state, weights, features);
-    adaptTo(input, state);
+    relevanceFeatures(input, state, parts, features);
+    adapt(state, Float32Array.of(input.line), input.words);
     return features;
   });
 }
 
-function relevanceInput({ vector, tokens, different }: ReadPost, parts: Parts): RelevanceInput {
+function relevanceInput({ vector, tokens, different }: ReadPost, parts: RelevanceParts): RelevanceInput {
+  const words = different.filter(({ mark }) => !mark).map(({ hash }) => hash);
   return {
-    vector,
-    words: different.filter(({ mark }) => !mark).map(({ hash }) => ({ hash, share: wordKnowledge(parts, hash).share })),
+    line: product(parts.direction, 0, vector),
+    words,
+    shares: words.map((hash) => wordKnowledge(parts, hash).share),
     logOdds: tokens.reduce((sum, { hash }) => sum + wordKnowledge(parts, hash).logOdds, 0),
     tokens: tokens.length,
   };
