@@ -33,7 +33,7 @@ beforeEach(() => {
 });
 
 const open = (more: Partial<S3StoreOptions> = {}): Promise<Store & AsyncDisposable> => openS3Store({
-  uri: `s3://${s3.bucket}/lake`, region: s3.region, endpoint: proxy.url, pathStyle: true, timeoutMs: 500,
+  uri: `s3://${s3.bucket}/lake`, region: s3.region, endpoint: proxy.url, pathStyle: true, timeoutMs: 1000,
   keys: { accessKey: s3.accessKey, secretKey: s3.secretKey },
   cache: { folder: join(folder, String(++handles)), bytesMax: 1e9 }, clock: systemClock, ...more,
 });
