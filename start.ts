@@ -24,10 +24,12 @@ export interface StartOptions {
   readonly note: (text: string) => void;
   /** True where standard error is a terminal: the progress line rewrites itself there. */
   readonly interactive: boolean;
+  /** A made-up crisis on fake networks: everything people see says so. */
+  readonly simulated?: boolean;
 }
 
 /** All programs in one process: what `npm start` runs. Resolves when everything is drained and stopped. */
-export async function start({ config, signal, note, interactive }: StartOptions): Promise<void> {
+export async function start({ config, signal, note, interactive, simulated = false }: StartOptions): Promise<void> {
   await using foundation = await openFoundation(config);
   const { database, log, clock, metrics, dataDir } = foundation;
   const warehouse = await openWarehouse(foundation);
@@ -41,12 +43,13 @@ export async function start({ config, signal, note, interactive }: StartOptions)
   await using engine = openEngine(foundation, warehouse.catalog, warehouse.cache);
   await using doors = await openDoors({
     foundation, auth, engine, plugins: [eventRoutes({ registry }), tokenRoutes({ auth })],
-    status: async () => ({ progress: await readProgress(foundation), jobs: await transform.runner.status() }),
+    status: async () => ({ simulated, progress: await readProgress(foundation), jobs: await transform.runner.status() }),
   });
   await writeFile(join(dataDir, 'address.json'), `${JSON.stringify({ http: doors.http.url, wire: doors.wire, pid: process.pid })}\n`);
   const admin = await auth.tokens.verify(token, 'start');
   if (admin === undefined) throw new WatershedError('internal', 'the admin token is not taken by the server that made it');
   const code = await auth.codes.create(admin);
+  if (simulated) note('SIMULATED: a made-up crisis on a fake network; no post of it is real.');
   note(`Watershed is up. The page:   ${doors.http.url}/?code=${code}`);
   note(`The Postgres wire:           psql -h ${doors.wire.host} -p ${doors.wire.port} -U analyst lake   (password: ${join(dataDir, 'admin.token')})`);
   note('Ctrl-C drains and stops everything; starting again goes on where it was.');

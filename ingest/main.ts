@@ -5,12 +5,17 @@ import type { Foundation } from '#core/main.ts';
 import type { Service } from '#core/service.ts';
 import { createCollector } from './collector.ts';
 import { databaseCursors } from './cursor.ts';
+import { blueskySource } from './sources/bluesky/bluesky.ts';
+import { askForHandles } from './sources/bluesky/handles.ts';
 import { replaySource } from './sources/replay.ts';
 import { readSampleEvents, type SampleEvent } from './sources/samples.ts';
 import type { Source } from './sources/source.ts';
 import { xSource } from './sources/x/x.ts';
 
 const samplesFolder = fileURLToPath(new URL('../samples', import.meta.url));
+
+/** Where handles in rules are looked up: Bluesky's public API, which needs no account. */
+const blueskyApi = 'https://public.api.bsky.app';
 
 /** The sample events of the repository. */
 export function samples(): Promise<SampleEvent[]> {
@@ -32,12 +37,15 @@ export async function createSamples({ config, database }: Foundation, registry: 
 
 /** One collector per source that is configured; of several processes one reads each source, by lease. */
 export async function ingestProgram(foundation: Foundation, feeds: Feeds): Promise<Service[]> {
-  const { config, database, log, clock, metrics, logger, holder } = foundation;
+  const { config, database, log, clock, random, metrics, logger, holder } = foundation;
   const sources: Source[] = [];
   if (config.WATERSHED_SAMPLE === 'on') {
     const speed = config.WATERSHED_SAMPLE_SPEED === 'max' ? 'max' : Number(config.WATERSHED_SAMPLE_SPEED);
     sources.push(replaySource({ samples: await samples(), speed, clock }));
   }
+  sources.push(blueskySource({
+    urls: config.WATERSHED_BLUESKY_URL.split(',').map((url) => url.trim()), resolveHandle: askForHandles(blueskyApi), clock, random,
+  }));
   if (config.WATERSHED_X_BEARER_TOKEN !== undefined) {
     sources.push(xSource({
       url: config.WATERSHED_X_URL, token: config.WATERSHED_X_BEARER_TOKEN, clock, postsPerMonth: config.WATERSHED_X_POSTS_PER_MONTH,

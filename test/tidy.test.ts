@@ -23,7 +23,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   dashboards: ['core/contract'],
   cli: ['core', 'ingest', 'warehouse', 'transform', 'sql', 'dashboards'],
 };
-const mains = ['core/main.ts', 'ingest/main.ts', 'warehouse/main.ts', 'transform/main.ts', 'sql/main.ts', 'start.ts'];
+// The programs' entries put rooms together; cli/commands/start.ts starts start.ts.
+const mains = ['cli/commands/start.ts', 'core/main.ts', 'ingest/main.ts', 'warehouse/main.ts', 'transform/main.ts', 'sql/main.ts', 'start.ts'];
 
 function importsOf(file: string): string[] {
   return [...(text.get(file) ?? '').matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1] ?? '');
@@ -59,7 +60,7 @@ test('functions have at most 70 lines', () => {
     const lines = linesOf(file);
     lines.forEach((line, index) => {
       const indent = /^(\s*)(?:export )?(?:async )?(?:function\b|(?:static |readonly )*(?:async )?[#\w]+\([^)]*\)[^;=]*\{$)/.exec(line)?.[1];
-      if (indent === undefined || /^\s*(if|for|while|switch|return|await|describe|test)\b/.test(line)) return;
+      if (indent === undefined || /^\s*(?:if|for|while|switch|return|await|describe|test)\b/.test(line)) return;
       const end = lines.findIndex((other, at) => at > index && other.startsWith(`${indent}}`));
       if (end - index > 70) found.push(`${file}:${index + 1} ${end - index} lines`);
     });

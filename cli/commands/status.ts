@@ -39,5 +39,5 @@ function describe(part: unknown): string {
 
 function oneLine(value: unknown): string {
   if (typeof value !== 'object' || value === null) return String(value);
-  return Object.entries(value).map(([name, inner]) => `${name} ${typeof inner === 'object' ? JSON.stringify(inner) : String(inner)}`).join(', ');
+  return Object.entries(value).filter(([name]) => name !== 'description').map(([name, inner]) => `${name} ${typeof inner === 'object' ? JSON.stringify(inner) : String(inner)}`).join(', ');
 }
