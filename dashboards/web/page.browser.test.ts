@@ -142,7 +142,7 @@ test('an event is made, previewed, edited, paused and resumed', async () => {
   await page.getByRole('button', { name: 'Resume' }).click();
   await page.getByRole('button', { name: 'Pause' }).waitFor();
   await page.getByRole('button', { name: 'Edit keywords' }).click();
-  await page.getByLabel('None of these').last().fill('concert');
+  await page.getByRole('dialog').getByLabel('None of these').fill('concert');
   await page.getByRole('button', { name: 'Save' }).click();
   await page.getByText('none of concert').waitFor();
   expect(troubles).toEqual([]);
