@@ -43,8 +43,8 @@ export function protocolViolation(message: string, sqlstate = '08P01'): Watershe
 }
 
 /**
- * Cuts a stream of bytes into frontend messages, however the network cut it. Holds no more than one message and what came
- * with its last part. A frame that cannot be right (length, type) throws `bad_request`: the stream is lost then.
+ * Cuts a stream of bytes into frontend messages, however the network cut it. Holds no more than one message and what
+ * came with its last part. A frame that cannot be right (length, type) throws `bad_request`: the stream is lost then.
  * Source: PostgreSQL documentation, "Frontend/Backend Protocol", message formats.
  */
 export class FrontendDecoder {

@@ -28,8 +28,8 @@ export type Command =
   | { readonly kind: 'copy'; readonly query: string; readonly queryStart: number; readonly options: CopyOptions };
 
 /**
- * Recognises the statements that the door answers itself, by their tokens. Throws `unsupported` for what PostgreSQL knows
- * and we do not, `bad_request` (SQLSTATE 42601) for what is no such statement.
+ * Recognises the statements that the door answers itself, by their tokens. Throws `unsupported` for what PostgreSQL
+ * knows and we do not, `bad_request` (SQLSTATE 42601) for what is no such statement.
  */
 export function parseCommand(statement: Statement): Command | undefined {
   const cursor = new Cursor(statement);
@@ -280,7 +280,7 @@ function copy(cursor: Cursor, statement: Statement): Command {
   return { kind: 'copy', query, queryStart, options: copyOptions(cursor) };
 }
 
-export function readOnly(): WatershedError {
+function readOnly(): WatershedError {
   return new WatershedError('forbidden', 'the lake is read-only', {
     hint: 'posts come in by collectors and by `watershed load`',
     context: { sqlstate: '25006' },

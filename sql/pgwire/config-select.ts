@@ -47,7 +47,8 @@ function itemOf(column: string, values: readonly Token[]): ConfigItem | undefine
   if (setting?.kind !== 'string') return undefined;
   const name = stringValue(setting).toLowerCase();
   if (column === 'current_setting') return values.length <= 2 ? { column, setting: name } : undefined;
-  const given = value?.kind === 'string' ? stringValue(value) : value?.kind === 'parameter' ? Number(value.text) : undefined;
+  const given =
+    value?.kind === 'string' ? stringValue(value) : value?.kind === 'parameter' ? Number(value.text) : undefined;
   if (given === undefined || local?.kind !== 'word' || values.length !== 3) return undefined;
   return { column, setting: name, value: given, local: local.text === 'true' };
 }

@@ -2,7 +2,7 @@ import { WatershedError } from '#core/errors.ts';
 import { splitDay, writePadded } from '../encode/digits.ts';
 import type { Sink } from '../encode/sink.ts';
 
-/** Days and microseconds as PostgreSQL writes them (DateStyle ISO, IntervalStyle postgres, TimeZone UTC). */
+/** Days and microseconds in PostgreSQL's spelling (DateStyle ISO, IntervalStyle postgres, TimeZone UTC). */
 
 /** 2000-01-01, from where PostgreSQL's binary forms count. */
 export const epochDays = 10_957;
@@ -13,7 +13,7 @@ const lastTimestampDay = 106_762_939;
 const lastDateDay = 2_145_042_905;
 
 /** Refuses what the type cannot carry. Clients choke on infinities: pgx fails a whole panel over one. */
-export function outOfRange(what: 'date' | 'timestamp', infinite: boolean): WatershedError {
+function outOfRange(what: 'date' | 'timestamp', infinite: boolean): WatershedError {
   const said = infinite
     ? `an infinite ${what} cannot be sent over the wire`
     : `a ${what} of the result is out of range`;
@@ -29,8 +29,8 @@ export function checkDate(days: number): void {
 }
 
 /**
- * Microseconds since 1970, given as the two halves of the 64-bit number, as days and microseconds of the day; refuses what
- * PostgreSQL cannot hold.
+ * Microseconds since 1970, given as the two halves of the 64-bit number, as days and microseconds of the day; refuses
+ * what PostgreSQL cannot hold.
  */
 export function splitMicros(low: number, high: number): { days: number; rest: number } {
   // DuckDB's infinities are the largest number and its negative.
@@ -41,7 +41,7 @@ export function splitMicros(low: number, high: number): { days: number; rest: nu
   return split;
 }
 
-/** Year (astronomical: 0 is 1 BC), month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar. */
+/** Year (0 is 1 BC), month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar. */
 export function civil(days: number): { year: number; month: number; day: number } {
   // Counting years from March puts the leap day last; an era is 400 years, 146,097 days.
   const shifted = days + 719_468;

@@ -13,8 +13,8 @@ const guesses = ['VARCHAR', 'BIGINT', 'DOUBLE', 'VARCHAR[]', 'BIGINT[]', 'TIMEST
 type Described = Awaited<ReturnType<Engine['describe']>>;
 
 /**
- * Parameter types and columns of a statement, told truly: what the client declared, else what the engine infers, else the
- * first guess that the statement can be bound with. `declared` are OIDs, 0 where the client leaves it open.
+ * Parameter types and columns of a statement, told truly: what the client declared, else what the engine infers, else
+ * the first guess that the statement can be bound with. `declared` are OIDs, 0 where the client leaves it open.
  */
 export async function describeOnEngine(
   engine: Engine,
@@ -56,8 +56,8 @@ type Types = readonly (string | undefined)[];
 const oneByOneMax = 12;
 
 /**
- * One parameter that the engine cannot tell makes it silent about all. So each is guessed alone, until one is found that
- * opens the others' types.
+ * One parameter that the engine cannot tell makes it silent about all. So each is guessed alone, until one is found
+ * that opens the others' types.
  */
 async function settleOneByOne(types: Types, ask: (types: Types) => Promise<Described>): Promise<Types> {
   const open = types.flatMap((type, index) => (type === undefined ? [index] : []));
@@ -78,11 +78,7 @@ function isSettled(types: Types, { columns }: Described): boolean {
   return !types.includes(undefined) && columns.every(({ type }) => settled(type) !== undefined);
 }
 
-function description(
-  types: Types,
-  declared: readonly number[],
-  { columns }: Described,
-): Description {
+function description(types: Types, declared: readonly number[], { columns }: Described): Description {
   return {
     parameters: types.map((type, index) => {
       const oid = declared[index] ?? 0;

@@ -11,37 +11,20 @@ import { fromArray, rowReader, type RowReader } from './rows.ts';
 import type { Settings } from './settings.ts';
 import type { Shadow } from './shadow.ts';
 import type { SpoolLimits } from './spool.ts';
-import { Transaction } from './transaction.ts';
+import { Transaction, type TransactionCommand } from './transaction.ts';
 import { oids, pgTypeOf } from './types.ts';
 
 /** What a started statement will send. */
 export interface Outcome {
   /** Rows to send; absent where there are none by nature. */
   readonly rows?: RowReader;
-  /** Rows go as CopyData instead. */
+  /** Rows go out in CopyData messages instead. */
   readonly copy?: CopyOptions;
   /** Messages to send before the tag: warnings, changed settings. */
   readonly messages?: readonly Uint8Array[];
   tag(rowsSent: number): string;
   /** Rows are counted and thrown away: MOVE. */
   readonly discard?: true;
-}
-
-/** The session that statements share, whichever protocol they came by. */
-export interface Executor {
-  readonly transaction: Transaction;
-  start(
-    planned: Planned,
-    description: Description,
-    binding: Binding,
-    formats: readonly Format[],
-    abort: AbortController,
-  ): Promise<Outcome>;
-  /** Columns and parameters without running. Throws as the statement itself would. */
-  describe(planned: Planned, declared: readonly number[], signal: AbortSignal): Promise<Description>;
-  /** The columns of a cursor made by DECLARE, or undefined where there is no such cursor. */
-  describeCursor(name: string, signal: AbortSignal): Promise<readonly Field[] | undefined>;
-  close(): Promise<void>;
 }
 
 export interface ExecutorOptions {
@@ -66,68 +49,92 @@ interface Cursor {
 const textField = (name: string): Field => ({ name, type: pgTypeOf('VARCHAR') });
 const nothing: Description = { parameters: [], fields: undefined };
 
-export function createExecutor(options: ExecutorOptions): Executor {
-  const { queries, settings, spool } = options;
-  const transaction = new Transaction();
-  const cursors = new Map<string, Cursor>();
+/** The session that statements share, whichever protocol they came by: transaction, settings, cursors. */
+export class Executor {
+  readonly transaction = new Transaction();
+  private readonly options: ExecutorOptions;
+  private readonly cursors = new Map<string, Cursor>();
 
-  const closeCursors = async (which: (cursor: Cursor) => boolean): Promise<void> => {
-    for (const [name, cursor] of cursors) if (which(cursor)) await closeCursor(name, cursor);
-  };
-  const closeCursor = async (name: string, cursor: Cursor): Promise<void> => {
-    cursors.delete(name);
-    cursor.abort.abort();
-    await cursor.reader?.close();
-  };
-  const cursorNamed = (name: string): Cursor => {
-    const found = cursors.get(name);
-    if (found === undefined) throw stateError('34000', `cursor "${name}" does not exist`);
-    return found;
-  };
+  constructor(options: ExecutorOptions) {
+    this.options = options;
+  }
 
-  async function control(command: Command, { decoded }: Binding): Promise<Outcome> {
+  async start(
+    planned: Planned,
+    description: Description,
+    binding: Binding,
+    formats: readonly Format[],
+    abort: AbortController,
+  ): Promise<Outcome> {
+    this.transaction.check(planned.command);
+    const { command, query } = planned;
+    if (command?.kind === 'fetch') return await this.fetch(command, formats, abort);
+    if (query === undefined) return command === undefined ? done('') : await this.control(command, binding);
+    if (command?.kind === 'declare') return await this.declare(command, query, description, binding, abort.signal);
+    const copy = command?.kind === 'copy' ? command.options : undefined;
+    const wanted = copy === undefined ? formats : ([copy.format === 'binary' ? 1 : 0] as const);
+    const source = await this.options.queries.run(query, description, binding, wanted, abort.signal);
+    const rows = rowReader(source, this.options.spool);
+    return copy === undefined
+      ? { rows, tag: (rowsSent) => queryTag(query, rowsSent) }
+      : { rows, copy, tag: (rowsSent) => `COPY ${rowsSent}` };
+  }
+
+  /** Columns and parameters without running. Throws as the statement itself would. */
+  async describe(planned: Planned, declared: readonly number[], signal: AbortSignal): Promise<Description> {
+    const { command, query, statement } = planned;
+    if (query !== undefined) {
+      const described = await this.options.queries.describe(query, declared, signal);
+      return command === undefined ? described : { parameters: described.parameters, fields: undefined };
+    }
+    if (command?.kind === 'show') return { ...nothing, fields: showFields(command.name) };
+    if (command?.kind === 'config') {
+      const parameters = Array.from({ length: parameterCount(statement.tokens) }, () => textParameter);
+      return { parameters, fields: command.items.map(({ column }) => textField(column)) };
+    }
+    if (command?.kind !== 'fetch' || command.move) return nothing;
+    return { ...nothing, fields: await this.describeCursor(command.name, signal) };
+  }
+
+  /** The columns of a cursor made by DECLARE, or undefined where there is no such cursor. */
+  async describeCursor(name: string, signal: AbortSignal): Promise<readonly Field[] | undefined> {
+    const cursor = this.cursors.get(name);
+    if (cursor === undefined || cursor.reader !== undefined) return cursor?.reader?.fields;
+    const oids = cursor.description.parameters.map(({ oid }) => oid);
+    return (await this.options.queries.describe(cursor.query, oids, signal)).fields;
+  }
+
+  async close(): Promise<void> {
+    await this.closeCursors(() => true);
+  }
+
+  private async control(command: Command, { decoded }: Binding): Promise<Outcome> {
     switch (command.kind) {
       case 'begin':
       case 'commit':
       case 'rollback':
       case 'savepoint':
       case 'release':
-      case 'rollbackTo': {
-        const { tag, warning, started, ended } = transaction.step(command);
-        if (ended !== undefined) {
-          settings.end(ended.committed);
-          await closeCursors((cursor) => !cursor.hold || !ended.committed);
-        }
-        if (started) settings.begin();
-        return done(tag, warning === undefined ? [] : [warningMessage(warning.sqlstate, warning.message)]);
-      }
+      case 'rollbackTo':
+        return await this.step(command);
       case 'set':
-        return await set(command);
-      case 'reset': {
-        if (command.name !== 'all')
-          return await set({ kind: 'set', name: command.name, value: undefined, local: false }, 'RESET');
-        settings.resetAll();
-        return done('RESET', announcements());
-      }
+        return await this.set(command);
+      case 'reset':
+        return await this.reset(command.name);
       case 'show':
-        return await show(command.name);
+        return await this.show(command.name);
       case 'config':
-        return await configure(command.items, decoded);
+        return await this.configure(command.items, decoded);
       case 'discard':
-        if (transaction.status !== 'I') throw stateError('25001', 'DISCARD ALL cannot run inside a transaction block');
-        await closeCursors(() => true);
-        if (command.what === 'all') {
-          options.dropStatement(undefined);
-          settings.resetAll();
-        }
-        return done(`DISCARD ${command.what.toUpperCase()}`);
+        return await this.discard(command.what);
       case 'deallocate':
-        if (!options.dropStatement(command.name))
+        if (!this.options.dropStatement(command.name)) {
           throw stateError('26000', `prepared statement "${command.name}" does not exist`);
+        }
         return done(command.name === undefined ? 'DEALLOCATE ALL' : 'DEALLOCATE');
       case 'close':
-        if (command.name === undefined) await closeCursors(() => true);
-        else await closeCursor(command.name, cursorNamed(command.name));
+        if (command.name === undefined) await this.closeCursors(() => true);
+        else await this.closeCursor(command.name, this.cursorNamed(command.name));
         return done(command.name === undefined ? 'CLOSE CURSOR ALL' : 'CLOSE CURSOR');
       case 'accepted':
         return done(command.tag);
@@ -138,72 +145,122 @@ export function createExecutor(options: ExecutorOptions): Executor {
     }
   }
 
-  function announcements(): Uint8Array[] {
-    return [...settings.announced()].map(([name, value]) => parameterStatus(name, value));
+  private async step(command: TransactionCommand): Promise<Outcome> {
+    const { settings } = this.options;
+    const { tag, warning, started, ended } = this.transaction.step(command);
+    if (ended !== undefined) {
+      settings.end(ended.committed);
+      await this.closeCursors((cursor) => !cursor.hold || !ended.committed);
+    }
+    if (started) settings.begin();
+    return done(tag, warning === undefined ? [] : [warningMessage(warning.sqlstate, warning.message)]);
   }
 
-  async function set(command: Command & { kind: 'set' }, tag = 'SET'): Promise<Outcome> {
-    if (settings.get(command.name) === undefined && !command.name.includes('.')) await knownToPostgres(command.name);
+  private async set(command: Command & { kind: 'set' }, tag = 'SET'): Promise<Outcome> {
+    const { settings } = this.options;
+    if (settings.get(command.name) === undefined && !command.name.includes('.')) {
+      await this.knownToPostgres(command.name);
+    }
     const told = settings.set(command.name, command.value, command.local);
     const warning =
-      command.local && transaction.status === 'I'
+      command.local && this.transaction.status === 'I'
         ? [warningMessage('25P01', 'SET LOCAL can only be used in transaction blocks')]
         : [];
     return done(tag, told === undefined ? warning : [...warning, parameterStatus(told.name, told.value)]);
   }
 
-  // Names that PostgreSQL does not know are mistakes; the others are remembered for whoever set them.
-  async function knownToPostgres(name: string): Promise<string | undefined> {
-    if (options.shadow === undefined) return undefined;
-    const { rows } = await options.shadow.run(
-      {
-        sql: 'select current_setting($1, true)',
-        oids: [oids.text],
-        bound: { values: [Buffer.from(name)], formats: [0], resultFormats: [0] },
-      },
-      new AbortController().signal,
+  private async reset(name: string): Promise<Outcome> {
+    const { settings } = this.options;
+    if (name !== 'all') return await this.set({ kind: 'set', name, value: undefined, local: false }, 'RESET');
+    settings.resetAll();
+    return done(
+      'RESET',
+      [...settings.announced()].map(([setting, value]) => parameterStatus(setting, value)),
     );
+  }
+
+  private async discard(what: string): Promise<Outcome> {
+    if (this.transaction.status !== 'I') {
+      throw stateError('25001', 'DISCARD ALL cannot run inside a transaction block');
+    }
+    await this.closeCursors(() => true);
+    if (what === 'all') {
+      this.options.dropStatement(undefined);
+      this.options.settings.resetAll();
+    }
+    return done(`DISCARD ${what.toUpperCase()}`);
+  }
+
+  // Names that PostgreSQL does not know are mistakes; the others are remembered for whoever set them.
+  private async knownToPostgres(name: string): Promise<string | undefined> {
+    if (this.options.shadow === undefined) return undefined;
+    const bound = { values: [Buffer.from(name)], formats: [0], resultFormats: [0] } as const;
+    const statement = { sql: 'select current_setting($1, true)', oids: [oids.text], bound };
+    const { rows } = await this.options.shadow.run(statement, new AbortController().signal);
     const value = rows[0];
     // A DataRow with one value: its length stands behind seven bytes, -1 for none.
     if (value === undefined || value.readInt32BE(7) < 0) {
-      throw new WatershedError('not_found', `unrecognized configuration parameter "${name}"`, {
-        context: { sqlstate: '42704' },
-      });
+      const message = `unrecognized configuration parameter "${name}"`;
+      throw new WatershedError('not_found', message, { context: { sqlstate: '42704' } });
     }
     return value.toString('utf8', 11);
   }
 
-  async function show(name: string): Promise<Outcome> {
-    const value = settings.get(name) ?? (name === 'all' ? undefined : await knownToPostgres(name));
+  private async show(name: string): Promise<Outcome> {
+    const { settings } = this.options;
+    const value = settings.get(name) ?? (name === 'all' ? undefined : await this.knownToPostgres(name));
     const rows = name === 'all' ? [...settings.announced()].map((entry) => dataRow(entry)) : [dataRow([value ?? ''])];
-    const fields = name === 'all' ? [textField('name'), textField('setting')] : [textField(displayName(name))];
-    return { rows: rowReader({ fields, formats: [0], chunks: fromArray(rows) }, spool), tag: () => 'SHOW' };
+    return { rows: this.ownRows(showFields(name), rows), tag: () => 'SHOW' };
   }
 
-  async function configure(items: readonly ConfigItem[], decoded: Binding['decoded']): Promise<Outcome> {
+  private async configure(items: readonly ConfigItem[], decoded: Binding['decoded']): Promise<Outcome> {
+    const { settings } = this.options;
     const values: string[] = [];
     const messages: Uint8Array[] = [];
     for (const { setting, value, local = false } of items) {
       const given = typeof value === 'number' ? String(decoded[value - 1]?.value ?? '') : value;
-      const step = given === undefined ? undefined : await set({ kind: 'set', name: setting, value: given, local });
-      messages.push(...(step?.messages ?? []));
-      values.push(settings.get(setting) ?? (await knownToPostgres(setting)) ?? '');
+      const set = { kind: 'set', name: setting, value: given, local } as const;
+      if (given !== undefined) messages.push(...((await this.set(set)).messages ?? []));
+      values.push(settings.get(setting) ?? (await this.knownToPostgres(setting)) ?? '');
     }
     const fields = items.map(({ column }) => textField(column));
-    const rows = rowReader({ fields, formats: [0], chunks: fromArray([dataRow(values)]) }, spool);
-    return { rows, messages, tag: (rowsSent) => `SELECT ${rowsSent}` };
+    return { rows: this.ownRows(fields, [dataRow(values)]), messages, tag: (rowsSent) => `SELECT ${rowsSent}` };
   }
 
-  async function fetch(
+  /** Rows that the door makes: all text, whose binary form is the same. */
+  private ownRows(fields: readonly Field[], rows: readonly Uint8Array[]): RowReader {
+    return rowReader({ fields, formats: [0], chunks: fromArray(rows) }, this.options.spool);
+  }
+
+  private async declare(
+    command: Command & { kind: 'declare' },
+    query: Query,
+    description: Description,
+    binding: Binding,
+    signal: AbortSignal,
+  ): Promise<Outcome> {
+    const { name, hold } = command;
+    if (this.transaction.status === 'I' && !hold) {
+      throw stateError('25P01', 'DECLARE CURSOR can only be used in transaction blocks');
+    }
+    if (this.cursors.has(name)) throw stateError('42P03', `cursor "${name}" already exists`);
+    // Its errors belong to DECLARE, not to a later FETCH.
+    if (description.parameters.length === 0) await this.options.queries.describe(query, [], signal);
+    this.cursors.set(name, { query, description, binding, hold, abort: new AbortController(), reader: undefined });
+    return done('DECLARE CURSOR');
+  }
+
+  private async fetch(
     command: Command & { kind: 'fetch' },
     formats: readonly Format[],
     abort: AbortController,
   ): Promise<Outcome> {
-    const cursor = cursorNamed(command.name);
+    const cursor = this.cursorNamed(command.name);
     abort.signal.addEventListener('abort', () => cursor.abort.abort(abort.signal.reason), { once: true });
     if (cursor.reader === undefined) {
-      const source = await queries.run(cursor.query, cursor.description, cursor.binding, formats, cursor.abort.signal);
-      cursor.reader = rowReader(source, spool);
+      const { query, description, binding } = cursor;
+      const source = await this.options.queries.run(query, description, binding, formats, cursor.abort.signal);
+      cursor.reader = rowReader(source, this.options.spool);
     } else if (command.count > 0 && !command.move && !sameFormats(cursor.reader.formats, formats)) {
       throw new WatershedError('unsupported', 'a cursor cannot change between text and binary', {
         hint: 'declare it again',
@@ -217,71 +274,27 @@ export function createExecutor(options: ExecutorOptions): Executor {
     };
   }
 
-  return {
-    transaction,
-    async start(planned, description, binding, formats, abort) {
-      transaction.check(planned.command);
-      const { command, query } = planned;
-      if (command?.kind === 'fetch') return await fetch(command, formats, abort);
-      if (command?.kind === 'declare' && query !== undefined) {
-        if (transaction.status === 'I' && !command.hold)
-          throw stateError('25P01', 'DECLARE CURSOR can only be used in transaction blocks');
-        if (cursors.has(command.name)) throw stateError('42P03', `cursor "${command.name}" already exists`);
-        // Its errors belong to DECLARE, not to a later FETCH.
-        if (description.parameters.length === 0) await queries.describe(query, [], abort.signal);
-        cursors.set(command.name, {
-          query,
-          description,
-          binding,
-          hold: command.hold,
-          abort: new AbortController(),
-          reader: undefined,
-        });
-        return done('DECLARE CURSOR');
-      }
-      if (query === undefined) return command === undefined ? done('') : await control(command, binding);
-      const copy = command?.kind === 'copy' ? command.options : undefined;
-      const wanted = copy === undefined ? formats : ([copy.format === 'binary' ? 1 : 0] as const);
-      const source = await queries.run(query, description, binding, wanted, abort.signal);
-      const rows = rowReader(source, spool);
-      return copy === undefined
-        ? { rows, tag: (rowsSent) => queryTag(query, rowsSent) }
-        : { rows, copy, tag: (rowsSent) => `COPY ${rowsSent}` };
-    },
-    async describe({ command, query, statement }, declared, signal) {
-      if (query !== undefined) {
-        const described = await queries.describe(query, declared, signal);
-        return command === undefined ? described : { parameters: described.parameters, fields: undefined };
-      }
-      if (command?.kind === 'show') {
-        return {
-          ...nothing,
-          fields:
-            command.name === 'all' ? [textField('name'), textField('setting')] : [textField(displayName(command.name))],
-        };
-      }
-      if (command?.kind === 'config') {
-        const parameters = Array.from({ length: parameterCount(statement.tokens) }, () => ({ oid: oids.text, engineType: 'VARCHAR' }));
-        return { parameters, fields: command.items.map(({ column }) => textField(column)) };
-      }
-      if (command?.kind === 'fetch' && !command.move)
-        return { ...nothing, fields: await this.describeCursor(command.name, signal) };
-      return nothing;
-    },
-    async describeCursor(name, signal) {
-      const cursor = cursors.get(name);
-      if (cursor === undefined) return undefined;
-      if (cursor.reader !== undefined) return cursor.reader.fields;
-      return (
-        await queries.describe(
-          cursor.query,
-          cursor.description.parameters.map(({ oid }) => oid),
-          signal,
-        )
-      ).fields;
-    },
-    close: () => closeCursors(() => true),
-  };
+  private cursorNamed(name: string): Cursor {
+    const found = this.cursors.get(name);
+    if (found === undefined) throw stateError('34000', `cursor "${name}" does not exist`);
+    return found;
+  }
+
+  private async closeCursors(which: (cursor: Cursor) => boolean): Promise<void> {
+    for (const [name, cursor] of this.cursors) if (which(cursor)) await this.closeCursor(name, cursor);
+  }
+
+  private async closeCursor(name: string, cursor: Cursor): Promise<void> {
+    this.cursors.delete(name);
+    cursor.abort.abort();
+    await cursor.reader?.close();
+  }
+}
+
+const textParameter = { oid: oids.text, engineType: 'VARCHAR' };
+
+function showFields(name: string): Field[] {
+  return name === 'all' ? [textField('name'), textField('setting')] : [textField(displayName(name))];
 }
 
 /** Descriptions of statements without parameters are not asked for before they run. */

@@ -1,4 +1,4 @@
-/** A piece of SQL that counts: comments and white space are left out. Positions are in UTF-16 units of the whole text. */
+/** A piece of SQL that counts: no comment, no white space. Positions are in UTF-16 units of the whole text. */
 export interface Token {
   readonly kind: 'word' | 'quoted' | 'string' | 'number' | 'parameter' | 'operator';
   /** Words in lower case, quoted names without their quotes, strings as written, parameters as their number. */
@@ -23,9 +23,9 @@ const parameter = /\$(\d+)/y;
 
 /**
  * Cuts a text at the semicolons that stand outside of strings, quoted names, dollar quotes and comments (nested ones
- * too), as PostgreSQL's scanner sees them (scan.l) and DuckDB's, which descends from it. What is never closed runs to the
- * end. Statements of nothing but comments have no tokens. This decides where statements go, never what is allowed: the
- * guard and PostgreSQL parse for themselves.
+ * too), as PostgreSQL's scanner sees them (scan.l) and DuckDB's, which descends from it. What is never closed runs to
+ * the end. Statements of nothing but comments have no tokens. This decides where statements go, never what is
+ * allowed: the guard and PostgreSQL parse for themselves.
  */
 export function splitStatements(text: string): Statement[] {
   const statements: Statement[] = [];

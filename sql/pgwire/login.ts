@@ -34,8 +34,8 @@ export interface LoginContext {
 const newestMinor = 2;
 
 /**
- * Checks user and password by SCRAM-SHA-256. Returns undefined where the client left. Throws `unauthorized`, slowed down
- * by the failures before it, or `bad_request` for what is no such exchange.
+ * Checks user and password by SCRAM-SHA-256. Returns undefined where the client left. Throws `unauthorized`, slowed
+ * down by the failures before it, or `bad_request` for what is no such exchange.
  */
 export async function logIn(
   context: LoginContext,

@@ -1,7 +1,7 @@
 import type { Sink } from '../encode/sink.ts';
 import { int16 } from './bytes.ts';
 
-/** Float8 as PostgreSQL prints it: the shortest digits that read back the same, an exponent from 1e15 and below 1e-4. */
+/** Float8 the way PostgreSQL prints it: the shortest digits that read back, an exponent from 1e15 and below 1e-4. */
 export function float8Text(value: number): string {
   const size = Math.abs(value);
   if (size >= 1e-4 && size < 1e15) return String(value);

@@ -14,9 +14,9 @@ export interface BoundValue {
 }
 
 /**
- * Decodes one value of a Bind. `oid` is what the client declared or was told; `engineType` the engine's name for it where it
- * was the engine that told. Dates, lists and the like go as text and are cast by the engine.
- * Throws `bad_request` with SQLSTATE 22P02 or 22P03 for a value that is none of that type.
+ * Decodes one value of a Bind. `oid` is what the client declared or was told; `engineType` the engine's name for it
+ * where it was the engine that told. Dates, lists and the like go as text and are cast by the engine. Throws
+ * `bad_request` with SQLSTATE 22P02 or 22P03 for a value that is none of that type.
  */
 export function boundValue(bytes: Buffer | null, format: Format, oid: number, engineType: string): BoundValue {
   if (bytes === null) return { value: null, cast: engineType };
@@ -257,7 +257,8 @@ export function castParameters(
   let from = 0;
   const shifts: { at: number; by: number }[] = [];
   tokens.forEach((token, index) => {
-    const replaced = token.kind === 'parameter' ? castOf(token, casts) : jsonFor(token, tokens[index - 1], tokens[index + 1]);
+    const replaced =
+      token.kind === 'parameter' ? castOf(token, casts) : jsonFor(token, tokens[index - 1], tokens[index + 1]);
     if (replaced === undefined) return;
     out += sql.slice(from, token.start) + replaced;
     from = token.end;
@@ -280,7 +281,8 @@ function castOf({ text: number }: Token, casts: readonly (string | undefined)[])
 
 // `x::jsonb`, `cast(x as jsonb)`, but not `x as jsonb`, which names a column.
 function jsonFor(token: Token, before: Token | undefined, after: Token | undefined): string | undefined {
-  if (token.kind !== 'word' || token.text !== 'jsonb' || before === undefined || before.kind === 'string') return undefined;
+  if (token.kind !== 'word' || token.text !== 'jsonb' || before === undefined || before.kind === 'string')
+    return undefined;
   const isCast = before.text === ':' || (before.text === 'as' && (after?.text === ')' || after?.text === '['));
   return isCast ? 'json' : undefined;
 }

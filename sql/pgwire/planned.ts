@@ -20,7 +20,7 @@ export interface Query {
   readonly offset: number;
 }
 
-/** Parameter types and columns, as PostgreSQL's OIDs and as the engine's names. */
+/** Parameter types and columns, in PostgreSQL's OIDs and in the engine's names. */
 export interface Description {
   readonly parameters: readonly { readonly oid: number; readonly engineType: string }[];
   readonly fields: readonly Field[] | undefined;

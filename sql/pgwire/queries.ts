@@ -87,7 +87,7 @@ async function told<T>(query: Query, signal: AbortSignal, work: () => Promise<T>
   }
 }
 
-export function inClientTerms(
+function inClientTerms(
   error: unknown,
   query: Query,
   signal: AbortSignal,

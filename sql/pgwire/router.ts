@@ -56,9 +56,9 @@ const catalogueTypes = new Set([
 ]);
 
 /**
- * Sends catalogue questions to the PostgreSQL beside us and all else to the engine, by the names a statement uses (strings
- * and comments aside). A wrong guess is an error, never a wrong answer: the engine's guard knows no catalogue, and the
- * catalogue's role may not read the (empty) shadow tables.
+ * Sends catalogue questions to the PostgreSQL beside us and all else to the engine, by the names a statement uses
+ * (strings and comments aside). A wrong guess is an error, never a wrong answer: the engine's guard knows no
+ * catalogue, and the catalogue's role may not read the (empty) shadow tables.
  */
 export function targetOf(statement: Statement, isLakeTable: (name: string) => boolean): Target {
   const { tokens } = statement;
@@ -91,8 +91,9 @@ function isOperator(token: Token | undefined, text: string): boolean {
 }
 
 /**
- * What may be forwarded to the PostgreSQL beside us: statements that read, calling no function with a side effect or made to
- * exhaust memory. `isDenied` knows those by name. PostgreSQL checks again by its privileges; this names the reason.
+ * What may be forwarded to the PostgreSQL beside us: statements that read, calling no function with a side effect or
+ * made to exhaust memory. `isDenied` knows those by name. PostgreSQL checks again by its privileges; this names the
+ * reason.
  */
 export function checkForwarded(statement: Statement, isDenied: (functionName: string) => boolean): void {
   const { tokens } = statement;

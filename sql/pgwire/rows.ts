@@ -1,6 +1,6 @@
 import type { Field } from './backend.ts';
 import type { Format } from './encode-rows.ts';
-import { type Spool, spool, type SpoolLimits } from './spool.ts';
+import { Spool, type SpoolLimits } from './spool.ts';
 
 /** What a statement answered: its columns and whole DataRow messages, in the formats that were asked for. */
 export interface RowSource {
@@ -18,8 +18,8 @@ export interface RowReader {
   /** What the client should be told besides, once the last row was taken; undefined before. */
   readonly notice: () => Promise<string | undefined>;
   /**
-   * Hands at most `rowsMax` rows (0: all that are left) to `send`, which may hold back by its promise. Returns how many;
-   * fewer than asked for means that there are no more.
+   * Hands at most `rowsMax` rows (0: all that are left) to `send`, which may hold back by its promise. Returns how
+   * many; fewer than asked for means that there are no more.
    */
   take(rowsMax: number, send: (rows: Uint8Array) => Promise<void> | void): Promise<number>;
   /** The client went on to something else: free the engine's child by draining the rest aside. */
@@ -63,7 +63,7 @@ export function rowReader(source: RowSource, limits: SpoolLimits): RowReader {
       return taken;
     },
     suspend() {
-      if (!hasEnded) spooled ??= spool(iterator, limits);
+      if (!hasEnded) spooled ??= new Spool(iterator, limits);
       hasStarted = true;
     },
     async close() {

@@ -9,7 +9,8 @@ export const scramMechanism = 'SCRAM-SHA-256';
  *
  *     first(client-first) → server-first     final(client-final) → server-final, or undefined: wrong password
  *
- * Malformed messages throw `bad_request`. The user name inside is ignored, as PostgreSQL does: the startup packet's counts.
+ * Malformed messages throw `bad_request`. The user name inside is ignored, as PostgreSQL does: the startup packet's
+ * counts.
  */
 export interface ScramExchange {
   first(message: string): string;

@@ -19,7 +19,7 @@ import {
 import type { Bind, FrontendMessage } from './codec.ts';
 import { copyWriter } from './copy.ts';
 import type { Format } from './encode-rows.ts';
-import { createExecutor, type Executor, type ExecutorOptions, type Outcome, undescribed } from './executor.ts';
+import { Executor, type ExecutorOptions, type Outcome, undescribed } from './executor.ts';
 import { splitStatements } from './lexer.ts';
 import { type Description, parametersIn, plan, type Planned } from './planned.ts';
 import { type Binding, bindValues } from './queries.ts';
@@ -81,7 +81,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.options = options;
-    this.executor = createExecutor({ ...options, dropStatement: (name) => this.dropStatement(name) });
+    this.executor = new Executor({ ...options, dropStatement: (name) => this.dropStatement(name) });
   }
 
   /** Stops what runs now, if anything does: the client asked for it by its key, or is gone. */

@@ -1,14 +1,14 @@
 import { WatershedError } from '#core/errors.ts';
 
 /**
- * The settings of one session. A few mean something here (`statement_timeout`, `application_name`); a few are fixed, and
- * another value is refused rather than quietly not followed; the rest are remembered, so that what drivers set they also
- * read back.
+ * The settings of one session. A few mean something here (`statement_timeout`, `application_name`); a few are fixed,
+ * and another value is refused rather than quietly not followed; the rest are remembered, so that what drivers set
+ * they also read back.
  */
 export interface Settings {
-  /** The value as SHOW gives it, or undefined where the session does not know the name. */
+  /** The value that SHOW gives, or undefined where the session does not know the name. */
   get(name: string): string | undefined;
-  /** Returns the name and value to announce as ParameterStatus, where clients are told of this one. */
+  /** Returns the name and value to announce in a ParameterStatus, where clients are told of this one. */
   set(name: string, value: string | undefined, local: boolean): { name: string; value: string } | undefined;
   resetAll(): void;
   /** Opens a transaction: what is set within is undone by `end(false)`, what is set LOCAL by both. */

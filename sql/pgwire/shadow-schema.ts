@@ -264,9 +264,9 @@ function sqlType(engineType: string): string {
 }
 
 /**
- * One empty table. The role may SELECT by its grants, as tools ask before they show a table; but row security is on and the
- * role's `row_security` is off, so that reading fails ("would be affected by row-level security policy", 42501): an answer
- * about the lake from here would be a wrong one, silently empty.
+ * One empty table. The role may SELECT by its grants, as tools ask before they show a table; but row security is on
+ * and the role's `row_security` is off, so that reading fails ("would be affected by row-level security policy",
+ * 42501): an answer about the lake from here would be a wrong one, silently empty.
  */
 function tableStatements({ schema, name, comment, columns }: TableInfo): string[] {
   const table = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;

@@ -19,8 +19,8 @@ export interface Shadow extends AsyncDisposable {
   /** Whether a table or view of the lake has that name, in whatever schema. */
   isLakeTable(name: string): boolean;
   /**
-   * Runs (or only describes) one statement in a transaction of its own. **Errors**: `statement_failed` with SQLSTATE and
-   * position, `unavailable`, `limit_exceeded` for an answer too large, `cancelled` when the signal is aborted.
+   * Runs (or only describes) one statement in a transaction of its own. **Errors**: `statement_failed` with SQLSTATE
+   * and position, `unavailable`, `limit_exceeded` for an answer too large, `cancelled` when the signal is aborted.
    */
   run(statement: Omit<UpstreamStatement, 'bytesMax'>, signal: AbortSignal): Promise<UpstreamResult>;
 }

@@ -14,103 +14,110 @@ export interface SpoolLimits {
   readonly shared: { heldBytes: number; readonly heldBytesMax: number };
 }
 
-/**
- * Drains a result at once, so that the engine's child is free while the client takes its time (a suspended portal, a
- * cursor between two FETCHes). First to memory, then to a file. Pieces come out as they went in.
- */
-export interface Spool {
-  next(): Promise<Uint8Array | undefined>;
-  close(): Promise<void>;
-}
-
 interface Piece {
   readonly bytes?: Uint8Array;
   readonly at: number;
   readonly length: number;
 }
 
-export function spool(source: AsyncIterator<Uint8Array>, limits: SpoolLimits): Spool {
-  const pieces: Piece[] = [];
-  let memoryBytes = 0;
-  let fileBytes = 0;
-  let total = 0;
-  let file: FileHandle | undefined;
-  let failure: { error: unknown } | undefined;
-  let isClosed = false;
-  let wake: (() => void) | undefined;
-  const stir = (): void => {
-    wake?.();
-    wake = undefined;
-  };
-  const keep = async (bytes: Uint8Array): Promise<void> => {
-    total += bytes.length;
-    limits.shared.heldBytes += bytes.length;
-    if (total > limits.bytesMax || limits.shared.heldBytes > limits.shared.heldBytesMax) {
-      const most = Math.min(limits.bytesMax, limits.shared.heldBytesMax);
-      throw new WatershedError(
-        'limit_exceeded',
-        `results that are fetched in parts may have at most ${most} bytes waiting`,
-        { hint: 'fetch it in one go, or ask for less with LIMIT', context: { sqlstate: '53400' } },
-      );
+/**
+ * Drains a result at once, so that the engine's child is free while the client takes its time (a suspended portal, a
+ * cursor between two FETCHes). First to memory, then to a file. Pieces come out as they went in.
+ */
+export class Spool {
+  private readonly source: AsyncIterator<Uint8Array>;
+  private readonly limits: SpoolLimits;
+  private readonly draining: Promise<void>;
+  private readonly pieces: Piece[] = [];
+  private memoryBytes = 0;
+  private fileBytes = 0;
+  private totalBytes = 0;
+  private file: FileHandle | undefined;
+  private failure: { readonly error: unknown } | undefined;
+  private isDrained = false;
+  private isClosed = false;
+  private wake: (() => void) | undefined;
+
+  constructor(source: AsyncIterator<Uint8Array>, limits: SpoolLimits) {
+    this.source = source;
+    this.limits = limits;
+    this.draining = this.drain();
+  }
+
+  /** The next piece, or undefined after the last. Throws what the source threw, or `limit_exceeded`. */
+  async next(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      const piece = this.pieces.shift();
+      if (piece !== undefined) return await this.take(piece);
+      if (this.failure !== undefined) throw this.failure.error;
+      if (this.isDrained || this.isClosed) return undefined;
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
     }
-    if (file === undefined && memoryBytes + bytes.length <= limits.memoryBytesMax) {
-      memoryBytes += bytes.length;
-      pieces.push({ bytes, at: 0, length: bytes.length });
-      return;
-    }
-    file ??= await namelessFile(limits.folder);
-    await file.write(bytes, 0, bytes.length, fileBytes);
-    pieces.push({ at: fileBytes, length: bytes.length });
-    fileBytes += bytes.length;
-  };
-  const drain = async (): Promise<void> => {
+  }
+
+  async close(): Promise<void> {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    await this.source.return?.();
+    await this.draining;
+    this.limits.shared.heldBytes -= this.totalBytes;
+    await this.file?.close();
+    this.file = undefined;
+  }
+
+  private async drain(): Promise<void> {
     try {
       for (;;) {
-        const { done, value } = await source.next();
-        if (done === true || isClosed) break;
-        await keep(value);
-        stir();
+        const { done, value } = await this.source.next();
+        if (done === true || this.isClosed) break;
+        await this.keep(value);
+        this.stir();
       }
     } catch (error) {
-      failure = { error };
-      await source.return?.();
+      this.failure = { error };
+      await this.source.return?.();
     }
-  };
-  let isDrained = false;
-  const draining = drain().finally(() => {
-    isDrained = true;
-    stir();
-  });
-  return {
-    async next() {
-      for (;;) {
-        const piece = pieces.shift();
-        if (piece !== undefined) {
-          if (piece.bytes !== undefined) {
-            memoryBytes -= piece.length;
-            return piece.bytes;
-          }
-          const bytes = new Uint8Array(piece.length);
-          await file?.read(bytes, 0, piece.length, piece.at);
-          return bytes;
-        }
-        if (failure !== undefined) throw failure.error;
-        if (isDrained || isClosed) return undefined;
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
-    },
-    async close() {
-      if (isClosed) return;
-      isClosed = true;
-      await source.return?.();
-      await draining;
-      limits.shared.heldBytes -= total;
-      await file?.close();
-      file = undefined;
-    },
-  };
+    this.isDrained = true;
+    this.stir();
+  }
+
+  private async keep(bytes: Uint8Array): Promise<void> {
+    const { memoryBytesMax, bytesMax, shared, folder } = this.limits;
+    this.totalBytes += bytes.length;
+    shared.heldBytes += bytes.length;
+    if (this.totalBytes > bytesMax || shared.heldBytes > shared.heldBytesMax) {
+      const most = Math.min(bytesMax, shared.heldBytesMax);
+      const message = `results that are fetched in parts may have at most ${most} bytes waiting`;
+      const hint = 'fetch it in one go, or ask for less with LIMIT';
+      throw new WatershedError('limit_exceeded', message, { hint, context: { sqlstate: '53400' } });
+    }
+    if (this.file === undefined && this.memoryBytes + bytes.length <= memoryBytesMax) {
+      this.memoryBytes += bytes.length;
+      this.pieces.push({ bytes, at: 0, length: bytes.length });
+      return;
+    }
+    this.file ??= await namelessFile(folder);
+    await this.file.write(bytes, 0, bytes.length, this.fileBytes);
+    this.pieces.push({ at: this.fileBytes, length: bytes.length });
+    this.fileBytes += bytes.length;
+  }
+
+  private async take({ bytes, at, length }: Piece): Promise<Uint8Array> {
+    if (bytes !== undefined) {
+      this.memoryBytes -= length;
+      return bytes;
+    }
+    const read = new Uint8Array(length);
+    await this.file?.read(read, 0, length, at);
+    return read;
+  }
+
+  private stir(): void {
+    this.wake?.();
+    this.wake = undefined;
+  }
 }
 
 async function namelessFile(folder: string): Promise<FileHandle> {

@@ -1,7 +1,7 @@
 import { isWatershedError, messageOf, type ErrorCode } from '#core/errors.ts';
 import type { ErrorFields } from './backend.ts';
 
-// The class of each of our codes, where the error does not carry a state of its own (PostgreSQL documentation, Appendix A).
+// The state of each of our codes, where the error does not carry one (PostgreSQL documentation, Appendix A).
 const states: Readonly<Record<ErrorCode, string>> = {
   bad_config: 'F0000',
   bad_request: '22023',

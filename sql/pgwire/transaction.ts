@@ -2,7 +2,7 @@ import { WatershedError } from '#core/errors.ts';
 import type { TransactionStatus } from './backend.ts';
 import type { Command } from './commands.ts';
 
-type TransactionCommand = Extract<
+export type TransactionCommand = Extract<
   Command,
   { kind: 'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'rollbackTo' }
 >;
@@ -16,8 +16,8 @@ export interface TransactionStep {
 }
 
 /**
- * The transaction that clients believe in. Nothing is written here and each statement sees its own snapshot, so it holds
- * no lock and no resource: it is the status byte, the savepoints and the life of cursors.
+ * The transaction that clients believe in. Nothing is written here and each statement sees its own snapshot, so it
+ * holds no lock and no resource: it is the status byte, the savepoints and the life of cursors.
  *
  *              BEGIN                     an error
  *     ┌──────┐ ─────────────▶ ┌──────┐ ─────────────▶ ┌────────┐

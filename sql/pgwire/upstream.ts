@@ -40,8 +40,8 @@ export interface UpstreamResult {
 }
 
 /**
- * A client of PostgreSQL that hands rows on as they came, undecoded, which no library does. One statement at a time, always
- * by the extended protocol: it takes a single statement and runs it in a transaction of its own.
+ * A client of PostgreSQL that hands rows on as they came, undecoded, which no library does. One statement at a time,
+ * always by the extended protocol: it takes a single statement and runs it in a transaction of its own.
  */
 export interface Upstream {
   /** What the server announced: server_version and the like. */

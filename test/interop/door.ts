@@ -11,7 +11,7 @@ import type { Engine, Limits } from '#sql/engine/engine.ts';
 import { createWireServer, type WireServerOptions } from '#sql/pgwire/server.ts';
 import { openShadow, type Shadow } from '#sql/pgwire/shadow.ts';
 import { startPostgres, type TestPostgres } from '#test/services/postgres.ts';
-import { sqlLake } from '#test/sql-lake.ts';
+import { type SqlLake, sqlLake } from '#test/sql-lake.ts';
 import { ensureTable } from '#warehouse/table/ensure.ts';
 
 export const token = 'a-token-of-twenty-characters-and-more';
@@ -21,6 +21,7 @@ export interface Door extends AsyncDisposable {
   /** `postgres://analyst:…@127.0.0.1:port/lake` */
   readonly url: string;
   readonly engine: Engine;
+  readonly lake: SqlLake;
   readonly metrics: Metrics;
   readonly spoolFolder: string;
   readonly postgres: TestPostgres | undefined;
@@ -29,24 +30,24 @@ export interface Door extends AsyncDisposable {
 }
 
 /** 5,000 posts of one event, a second apart, and two events. */
-const posts = `select 'flood-2013' as event_id, 'x' as source, (348000000000000000 + i)::varchar as post_id,
+const posts = (count: number): string => `select 'flood-2013' as event_id, 'x' as source, (348000000000000000 + i)::varchar as post_id,
   timestamptz '2013-06-20 00:00:00+00' + to_seconds(i) as created_at, timestamptz '2013-06-20 00:00:05+00' + to_seconds(i) as collected_at,
   'post ' || i || ' “é😀”' as text, 'en' as lang, case when i % 3 = 0 then null else ['flood', 'a "b", c'] end as hashtags,
   i % 7 as reposts, i % 2 = 0 as author_verified, i / 8.0 as latitude, 0 as log_partition, i as log_offset
-  from range(5000) t(i)`;
+  from range(${count}) t(i)`;
 const events = `select * from (values ('flood-2013', 'Alberta floods'), ('fire', 'Fire')) t(event_id, name)`;
 
-export const generousLimits: Limits = { timeoutMs: 60_000, rowsMax: 10_000_000, bytesMax: 4 * 1024 ** 3 };
+const generousLimits: Limits = { timeoutMs: 60_000, rowsMax: 10_000_000, bytesMax: 4 * 1024 ** 3 };
 
 /** Starts a wire door on a free port over a real engine and lake; `catalogue`: with a PostgreSQL beside it. */
 export async function startDoor(
-  options: { catalogue?: boolean; children?: number } & Partial<Pick<WireServerOptions, 'limits' | 'tls' | 'connectionsMax' | 'clock'>> = {},
+  options: { catalogue?: boolean; children?: number; posts?: number } & Partial<Pick<WireServerOptions, 'limits' | 'tls' | 'connectionsMax' | 'clock'>> = {},
 ): Promise<Door> {
-  const { catalogue = false, children = 2, limits = generousLimits, clock = systemClock, ...more } = options;
+  const { catalogue = false, children = 2, posts: _count, limits = generousLimits, clock = systemClock, ...more } = options;
   const lake = await sqlLake();
   const context = { catalog: lake.catalog, store: lake.store, cache: lake.cache, clock: systemClock, random: seededRandom(3) };
   for (const [name, spec] of Object.entries(tables)) await ensureTable(context, { namespace: 'store', name }, spec);
-  await lake.append('posts', posts);
+  await lake.append('posts', posts(options.posts ?? 5000));
   await lake.append('events', events);
   const engine = lake.engine({ children });
   const postgres = catalogue ? await startPostgres() : undefined;
@@ -68,7 +69,7 @@ export async function startDoor(
   const running = server.run(stop.signal);
   const { port } = await server.address;
   return {
-    port, engine, metrics, spoolFolder, postgres,
+    port, engine, lake, metrics, spoolFolder, postgres,
     url: `postgres://analyst:${token}@127.0.0.1:${port}/lake`,
     revoke: () => { isRevoked = true; },
     async [Symbol.asyncDispose]() {
