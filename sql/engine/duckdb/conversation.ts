@@ -53,7 +53,7 @@ export async function converse(request: Request): Promise<Conversation> {
         let over = false;
         try {
           for (;;) {
-            const frame = await nextFrame(child, watch).catch((error: unknown) => {
+            const frame = await nextFrame(child, watch, statement).catch((error: unknown) => {
               over = true;
               throw error;
             });
@@ -81,7 +81,7 @@ export async function converse(request: Request): Promise<Conversation> {
 async function begin(request: Request, watch: Watch): Promise<Extract<FromChild, { type: 'columns' }>> {
   const { lease: { child }, statement, only, planner, names } = request;
   const ask = async <Type extends FromChild['type']>(type: Type): Promise<Extract<FromChild, { type: Type }>> => {
-    const frame = await nextFrame(child, watch);
+    const frame = await nextFrame(child, watch, statement);
     if (frame.kind === 'rows') throw new WatershedError('internal', `rows came in place of ${type}`);
     return expect(frame.message, type);
   };
@@ -98,7 +98,7 @@ async function begin(request: Request, watch: Watch): Promise<Extract<FromChild,
     child.send({ type: 'abandon' });
     throw watch.reason;
   }
-  child.send({ type: 'run', lake: unsent(lake, child), encoding: statement.encoding, limits: statement.limits, only });
+  child.send({ type: 'run', lake: unsent(lake, child), encoding: statement.encoding, limits: statement.limits, only, tellsProgress: statement.onProgress !== undefined });
   try {
     return await ask('columns');
   } catch (error) {
@@ -117,11 +117,15 @@ function unsent(lake: SentLake, child: EngineChild): SentLake {
   return { ...lake, tables };
 }
 
-async function nextFrame(child: EngineChild, watch: Watch): ReturnType<EngineChild['next']> {
+async function nextFrame(child: EngineChild, watch: Watch, statement: Statement): ReturnType<EngineChild['next']> {
   try {
-    const frame = await child.next();
-    if (frame.kind === 'message' && frame.message.type === 'failed') throw watch.reason ?? received(frame.message.error);
-    return frame;
+    for (;;) {
+      const frame = await child.next();
+      if (frame.kind === 'rows') return frame;
+      if (frame.message.type === 'failed') throw watch.reason ?? received(frame.message.error);
+      if (frame.message.type !== 'progress') return frame;
+      statement.onProgress?.(frame.message.percent);
+    }
   } catch (error) {
     throw child.alive ? error : watch.reason ?? endedError(child.ending, error);
   }

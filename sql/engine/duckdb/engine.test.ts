@@ -152,9 +152,21 @@ test('a short statement does not wait behind long ones, whoever sent them', asyn
 
 test('a statement that was sent back to begin again is answered once and wholly', async () => {
   await using busy = lake.engine({ children: 1 });
-  const slow = async (n: number): Promise<unknown> => (await ask(busy, `SELECT ${n}, count(*) FROM range(12000) a(i), range(12000) b(i) WHERE a.i + b.i = ${n}`)).rows[0];
+  const slow = async (n: number): Promise<unknown> => (await ask(busy, `SELECT ${n}, count(*) FROM range(6000) a(i), range(6000) b(i) WHERE a.i + b.i = ${n}`)).rows[0];
   expect(await Promise.all([1, 2, 3, 4].map(slow))).toEqual([[1, 2], [2, 3], [3, 4], [4, 5]]);
 }, 60_000);
+
+test('progress is told while a statement runs', async () => {
+  const told: number[] = [];
+  const stop = new AbortController();
+  const onProgress = (percent: number): void => {
+    told.push(percent);
+    if (told.length === 3) stop.abort();
+  };
+  await expect(ask(engine, 'SELECT sum(a.i * b.i) FROM range(100000) a(i), range(10000000) b(i)', [], { signal: stop.signal, onProgress })).rejects.toEqual(code('cancelled'));
+  expect(told.length).toBeGreaterThanOrEqual(3);
+  expect(told.every((percent) => percent >= 0 && percent <= 100)).toBe(true);
+});
 
 test('time travel: by snapshot and by instant', async () => {
   const location = await lake.catalog.load({ namespace: 'store', name: 'posts' });

@@ -15,6 +15,7 @@ import type { HelperName } from '../views.ts';
  *     prepare {sql, params, lake}     →           parses, judges
  *                                     ←     prepared {tables, introspects}    or failed
  *     run {tables, encoding, limits}  →           makes views, runs
+ *                                     ←     progress {percent}               now and then, where asked for
  *                                     ←     columns {columns, parameters}
  *                                     ←     rows …                            held back by the socket
  *                                     ←     done {rows, bytes, truncated}     or failed, at any time
@@ -24,13 +25,14 @@ export type ToChild =
   | { readonly type: 'start'; readonly options: ChildOptions }
   | { readonly type: 'prepare'; readonly sql: string; readonly params: readonly WireParam[]; readonly lake: LakeNames }
   | { readonly type: 'run'; readonly lake: SentLake; readonly encoding: Encoding; readonly limits: Limits;
-      readonly only: 'run' | 'describe' }
+      readonly only: 'run' | 'describe'; readonly tellsProgress: boolean }
   | { readonly type: 'abandon' }
   | { readonly type: 'cancel' };
 
 export type FromChild =
   | { readonly type: 'ready' }
   | { readonly type: 'prepared'; readonly tables: readonly AskedTable[]; readonly introspects: boolean }
+  | { readonly type: 'progress'; readonly percent: number }
   | { readonly type: 'columns'; readonly columns: readonly ResultColumn[]; readonly parameters: readonly string[] }
   | { readonly type: 'done'; readonly summary: Omit<ResultSummary, 'elapsedMs'> }
   | { readonly type: 'failed'; readonly error: WireError };

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import { systemClock } from '#core/clock.ts';
 import { isWatershedError, messageOf, WatershedError } from '#core/errors.ts';
 import type { Param } from '../../engine.ts';
 import { type ChildOptions, encodeFrame, frameKinds, frameReader, type FromChild, sendMessage, type ToChild, type WireParam }
@@ -60,9 +61,10 @@ export function serveParent(socket: Socket): void {
             : await runStatement(connection, statement.sql, params, encoding, limits, output);
           return { type: 'done', summary };
         };
+        const untold = message.tellsProgress ? tellProgress(socket, connection) : undefined;
         return sendMessage(socket, await inTransaction(connection, run).catch((error: unknown) => {
           throw engineError(error, statement.place);
-        }));
+        }).finally(untold));
       }
       case 'cancel':
         return;
@@ -84,6 +86,20 @@ export function serveParent(socket: Socket): void {
   socket.on('data', (piece: Buffer) => {
     read(piece);
   });
+}
+
+const progressIntervalMs = 500;
+
+/** Says how far the statement is until the returned function is called. */
+function tellProgress(socket: Socket, connection: DuckDBConnection): () => void {
+  let cancel: () => void;
+  const tell = (): void => {
+    const { percentage } = connection.progress;
+    if (percentage >= 0) sendMessage(socket, { type: 'progress', percent: percentage });
+    cancel = systemClock.timer(progressIntervalMs, tell);
+  };
+  cancel = systemClock.timer(progressIntervalMs, tell);
+  return () => cancel();
 }
 
 /** Reads only: nothing that a statement does can outlast it. */
@@ -150,7 +166,7 @@ async function openDatabase(options: ChildOptions): Promise<DuckDBConnection> {
   for (const schema of ['lake', 'store', 'helper']) await connection.run(`CREATE SCHEMA ${schema}`);
   for (const macro of clockMacros('lake')) await connection.run(macro);
   for (const setting of [
-    "TimeZone = 'UTC'", 'errors_as_json = true', 'enable_progress_bar = false', 'preserve_insertion_order = true',
+    "TimeZone = 'UTC'", 'errors_as_json = true', 'enable_progress_bar = true', 'enable_progress_bar_print = false', 'progress_bar_time = 0', 'preserve_insertion_order = true',
     // Footers of files are read once: files never change.
     'parquet_metadata_cache = true',
     // The pages of local files are in the system's cache already, which gives them back when memory is short.
