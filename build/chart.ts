@@ -167,7 +167,7 @@ export function readmeText(): string {
 
 /** A chart reads no file outside itself: dashboards are copied into it. Pairs of paths, from and to. */
 export function dashboardFiles(): [from: string, to: string][] {
-  const folder = join(root, 'dashboards', 'grafana', 'dashboards');
+  const folder = join(root, 'dashboards', 'grafana', 'generated', 'postgres', 'dashboards');
   if (!existsSync(folder)) return [];
   return readdirSync(folder).filter((name) => name.endsWith('.json'))
     .map((name) => [join(folder, name), join(helm, 'files', 'dashboards', name)]);

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { dashboardFiles, readmeText, schemaText } from '../../build/chart.ts';
 
@@ -20,4 +20,18 @@ test('no secret can be given as a plain setting', () => {
     expect(schema).not.toHaveProperty(['properties', 'settings', 'properties', name]);
     expect(schema).toHaveProperty(['properties', 'secrets', 'properties', 'keys', 'items', 'enum'], expect.arrayContaining([name]));
   }
+});
+
+test('each alert has an entry in docs/operating.md, and reads metrics that the programs have', () => {
+  const root = join(helm, '..');
+  const rules = read('files', 'alerts.yaml');
+  const names = [...rules.matchAll(/- alert: (\w+)/g)].map((match) => match[1]);
+  expect(names.length).toBeGreaterThan(7);
+  const operating = readFileSync(join(root, 'docs', 'operating.md'), 'utf8');
+  expect([...operating.matchAll(/^### (Watershed\w+)/gm)].map((match) => match[1]).toSorted()).toEqual(names.toSorted());
+  const code = ['core', 'ingest', 'warehouse', 'transform', 'sql'].flatMap((room) =>
+    readdirSync(join(root, room), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
+      .map((name) => readFileSync(join(root, room, name), 'utf8'))).join('\n');
+  const metrics = new Set([...rules.matchAll(/watershed_[a-z_]+/g)].map(([name]) => name.replace(/_bucket$/, '')));
+  expect([...metrics].filter((name) => !code.includes(`'${name}'`))).toEqual([]);
 });
