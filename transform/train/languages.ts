@@ -57,7 +57,8 @@ export function trainLanguages(samples: readonly LanguageSample[], posts: readon
     const count = counts[index];
     const features = some.map((post) => languageFeatures(post));
     const mass = features.reduce((sum, { length }) => sum + length, 0);
-    if (count === undefined || some.length < 20) return;
+    // Of the others too few posts are right: what looks like a rare language is mostly a common one misspelt.
+    if (count === undefined || !frequent.has(language)) return;
     // The posts together weigh no more than the text.
     const weight = Math.min(1, sumOf(count) / mass);
     for (const hashes of features) addAll(count, hashes, weight);
