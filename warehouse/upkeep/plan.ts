@@ -10,6 +10,8 @@ export interface UpkeepPlan {
   readonly pack: readonly (readonly PlannedFile[])[];
 }
 
+export const emptyPlan: UpkeepPlan = { merge: [], file: [], pack: [] };
+
 export interface UpkeepLimits {
   /** So many small hot files are merged into one: with 16, a hundred files of one-second commits are never reached. */
   readonly mergeFilesMin: number;
@@ -17,6 +19,8 @@ export interface UpkeepLimits {
   readonly hotBytesTarget: number;
   /** Filing begins when so much is hot: below it one or two hot files answer as fast as many filed ones. */
   readonly fileAtHotBytes: number;
+  /** A partition is worth a file of its own from this size on; what is smaller stays hot together until it has grown. */
+  readonly partitionBytesMin: number;
   /** So many small files of one partition are packed into one of up to `packedBytesTarget`. */
   readonly packFilesMin: number;
   readonly packedBytesTarget: number;
@@ -26,27 +30,63 @@ export const upkeepLimits: UpkeepLimits = {
   mergeFilesMin: 16,
   hotBytesTarget: 64 * 1024 * 1024,
   fileAtHotBytes: 192 * 1024 * 1024,
+  partitionBytesMin: 4 * 1024 * 1024,
   packFilesMin: 5,
   packedBytesTarget: 512 * 1024 * 1024,
 };
 
-/** A hot file was merged already and is large enough to be left until it is filed. */
-const smallShare = 0.5;
+/** From this share of its target on a file is large enough to be left as it is. */
+const largeShare = 0.5;
 
 /** Looks at the live files; `hotSpecIds` are the ids of specs without fields, `fileable` whether rows can be filed at all. */
 export function planUpkeep(
   files: readonly PlannedFile[], hotSpecIds: ReadonlySet<number>, fileable: boolean, limits: UpkeepLimits = upkeepLimits,
 ): UpkeepPlan {
-  const hot = files.filter(({ specId }) => hotSpecIds.has(specId)).toSorted((a, b) => a.sequenceNumber - b.sequenceNumber);
-  const hotBytes = hot.reduce((sum, { bytes }) => sum + bytes, 0);
-  if (fileable && hotBytes >= limits.fileAtHotBytes) return { merge: [], file: hot, pack: [] };
-  const small = hot.filter(({ bytes }) => bytes < limits.hotBytesTarget * smallShare);
-  const merge = small.length < limits.mergeFilesMin ? [] : groups(small, limits.hotBytesTarget);
-  const filed = Map.groupBy(files.filter(({ specId, bytes }) => !hotSpecIds.has(specId) && bytes < limits.packedBytesTarget * smallShare),
-    ({ specId, partition }) => `${specId} ${JSON.stringify(Object.entries(partition).map(([id, value]) => [id, String(value)]))}`);
-  const pack = [...filed.values()].filter((some) => some.length >= limits.packFilesMin)
-    .flatMap((some) => groups(some, limits.packedBytesTarget));
-  return { merge, file: [], pack };
+  const hot = files.filter(({ specId }) => hotSpecIds.has(specId));
+  const filing = fileable && isFilingDue(hot, limits);
+  const small = hot.filter(({ bytes }) => bytes < limits.hotBytesTarget * largeShare);
+  const merge = filing ? [] : groups(worthMerging(small, limits.mergeFilesMin), limits.hotBytesTarget);
+  const filed = files.filter(({ specId, bytes }) => !hotSpecIds.has(specId) && bytes < limits.packedBytesTarget * largeShare);
+  const pack = [...Map.groupBy(filed, partitionKey).values()]
+    .flatMap((some) => groups(worthMerging(some, limits.packFilesMin), limits.packedBytesTarget));
+  return { merge, file: filing ? hot : [], pack };
+}
+
+const leftShare = 0.5;
+
+/**
+ * The largest hot file is not counted: it may be what an earlier filing left because its partitions are small. So a filing
+ * comes only after as much has arrived again (or half of what was left), however scattered the rows are.
+ */
+function isFilingDue(hot: readonly PlannedFile[], limits: UpkeepLimits): boolean {
+  const largest = Math.max(0, ...hot.map(({ bytes }) => bytes));
+  const hotBytes = bytesOf(hot);
+  const arrived = hotBytes - largest;
+  return hotBytes >= limits.fileAtHotBytes && arrived >= largest * leftShare;
+}
+
+/** Null and the text "null" are different partitions, and so are 1 and "1". */
+function partitionKey({ specId, partition }: PlannedFile): string {
+  return JSON.stringify([specId, ...Object.entries(partition).map(([id, value]) => [id, typeof value, String(value)])]);
+}
+
+/**
+ * The files that are merged, from the smallest on: a file comes along only when those below it have grown to its size. So a
+ * row is rewritten once for each doubling, and fewer than `filesMin` + log2(largest / smallest) files stay apart.
+ */
+function worthMerging(files: readonly PlannedFile[], filesMin: number): readonly PlannedFile[] {
+  const bySize = files.toSorted((a, b) => a.bytes - b.bytes);
+  let sum = 0;
+  let taken = 0;
+  for (const [index, { bytes }] of bySize.entries()) {
+    if (bytes <= sum) taken = index + 1;
+    sum += bytes;
+  }
+  return taken < filesMin ? [] : bySize.slice(0, taken);
+}
+
+function bytesOf(files: readonly PlannedFile[]): number {
+  return files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 function groups(files: readonly PlannedFile[], bytesMax: number): PlannedFile[][] {

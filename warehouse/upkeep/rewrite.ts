@@ -1,92 +1,123 @@
 import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { storeNamespace, type TableSpec } from '#core/contract/tables.ts';
+import { isWatershedError } from '#core/errors.ts';
 import { identifier, literal, rowsOf, type Duck } from '../duck.ts';
-import { encodeParquet, type EncodedFile } from '../encode.ts';
+import { encodeParquet } from '../encode.ts';
 import { selectRows } from '../select.ts';
-import { dataFileFromStats, type AddedFile } from '../table/datafile.ts';
+import { dataFileFromStats, type AddedFile, type PartitionValues } from '../table/datafile.ts';
+import { storeKey } from '../table/files.ts';
 import type { TableMetadata } from '../table/metadata.ts';
 import { commitReplace } from '../table/replace.ts';
-import type { PlannedFile } from '../table/scan.ts';
+import type { PlannedFile, ScanPlan } from '../table/scan.ts';
 import type { CommitContext } from '../table/transaction.ts';
 
 export interface RewriteInput {
   readonly context: CommitContext;
   readonly duck: Duck;
   readonly spec: TableSpec;
-  /** The metadata by which the files were planned. */
+  /** The metadata and the plan by which the files were chosen. */
   readonly metadata: TableMetadata;
-  readonly sequenceNumber: number;
+  readonly scan: ScanPlan;
   readonly files: readonly PlannedFile[];
 }
 
-/** The same files become one of the same partition, sorted. Rows that another engine deleted are gone afterwards. */
+/**
+ * The files, all of one partition, become one, sorted. Rows that another engine deleted are gone afterwards. **Errors**:
+ * `conflict` where the files were changed meanwhile, `disk`, and those of a commit. What was placed in vain is deleted, unless
+ * the commit may be there.
+ */
 export async function mergeFiles(input: RewriteInput): Promise<void> {
-  const { duck, spec, files } = input;
-  const first = files[0];
+  const [first] = input.files;
   if (first === undefined) return;
-  const connection = await duck.connect();
-  try {
-    const rows = await selectRows(input.context.store, spec, files, spec.columns.map(({ name }) => name));
-    const file = await encodeParquet(connection, `${rows} ${order(spec)}`, spec, duck.staging);
-    const partition = Object.keys(first.partition).length === 0 ? undefined : { specId: first.specId, values: first.partition };
-    await replace(input, file === undefined ? [] : [await place(input, file, partition)]);
-  } finally {
-    connection.closeSync();
-  }
+  const partition = Object.keys(first.partition).length === 0 ? undefined : { specId: first.specId, values: first.partition };
+  await rewrite(input, async (rows, place) => {
+    await place(rows, partition);
+  });
 }
 
-/** An event and day is worth a file of its own from this size on; smaller ones stay hot together until they have grown. */
-const partitionBytesMin = 4 * 1024 * 1024;
+/** The rows of hot files go into one file per partition of the default spec; what is too little for one stays hot. Errors as above. */
+export async function fileAway(input: RewriteInput, partitionBytesMin: number): Promise<void> {
+  await rewrite(input, async (rows, place, connection) => {
+    try {
+      await connection.run(`create or replace temp table filing as ${rows}`);
+      const filed = await partitionsWorthAFile(connection, input, partitionBytesMin);
+      for (const { condition, partition } of filed) await place(`select * from filing where ${condition}`, partition);
+      // A condition that is neither true nor false is not true: those rows are left, and none is in two places.
+      const taken = filed.map(({ condition }) => `coalesce(${condition}, false)`).join(' or ');
+      await place(`select * from filing where ${taken === '' ? 'true' : `not (${taken})`}`, undefined);
+    } finally {
+      await connection.run('drop table if exists filing');
+    }
+  });
+}
 
-/** The rows of hot files go into one file per partition of the default spec; what is too little for one stays hot. */
-export async function fileAway(input: RewriteInput): Promise<void> {
-  const { duck, spec, metadata, files } = input;
+type Place = (rows: string, partition: PartitionValues | undefined) => Promise<void>;
+
+async function rewrite(
+  input: RewriteInput, work: (rows: string, place: Place, connection: DuckDBConnection) => Promise<void>,
+): Promise<void> {
+  const { context, duck, spec, files } = input;
+  const { store } = context;
+  const placed: AddedFile[] = [];
   const connection = await duck.connect();
   try {
-    const rows = await selectRows(input.context.store, spec, files, spec.columns.map(({ name }) => name));
-    await connection.run(`create or replace temp table filing as ${rows}`);
-    const added: AddedFile[] = [];
-    const taken: string[] = [];
-    for (const { condition, values } of await partitionsWorthAFile(connection, input)) {
-      const file = await encodeParquet(connection, `select * from filing where ${condition} ${order(spec)}`, spec, duck.staging);
-      taken.push(`(${condition})`);
-      if (file !== undefined) added.push(await place(input, file, { specId: metadata['default-spec-id'], values }));
+    await work(await selectRows(store, spec, files, spec.columns.map(({ name }) => name)), async (rows, partition) => {
+      const encoded = await encodeParquet(connection, `${rows} ${order(spec)}`, spec, duck.staging);
+      if (encoded === undefined) return;
+      const key = `${storeNamespace}/${spec.name}/data/${randomUUID()}.parquet`;
+      const file = dataFileFromStats(spec, `${store.uri}/${key}`, encoded.stats, partition);
+      // Noted before it is there: one that fails half way is deleted too, and deleting what is not there is no error.
+      placed.push(spec.sort.length === 0 ? file : { ...file, sortOrderId: 1 });
+      try {
+        await store.putFile(key, encoded.localPath);
+      } finally {
+        await rm(encoded.localPath, { force: true });
+      }
+      context.crashPoint?.('placed');
+    }, connection);
+    await replace(input, placed);
+  } catch (error) {
+    if (!isWatershedError(error, 'commit_unknown')) {
+      // A failure to delete leaves an orphan; what went wrong first is what the caller must hear.
+      await Promise.allSettled(placed.map(({ path }) => store.delete(storeKey(store, path))));
     }
-    const rest = taken.length === 0 ? 'true' : `not coalesce(${taken.join(' or ')}, false)`;
-    const left = await encodeParquet(connection, `select * from filing where ${rest} ${order(spec)}`, spec, duck.staging);
-    if (left !== undefined) added.push(await place(input, left, undefined));
-    await replace(input, added);
+    throw error;
   } finally {
-    await connection.run('drop table if exists filing');
     connection.closeSync();
   }
 }
 
 interface Partition {
   readonly condition: string;
-  readonly values: Readonly<Record<string, string | number | null>>;
+  readonly partition: PartitionValues;
 }
 
-async function partitionsWorthAFile(connection: DuckDBConnection, { spec, metadata, files }: RewriteInput): Promise<Partition[]> {
-  const ids = metadata['partition-specs'].find((candidate) => candidate['spec-id'] === metadata['default-spec-id'])?.fields ?? [];
-  // Dates as days since 1970, which is also how Iceberg keeps them (specification, Partition Transforms).
+async function partitionsWorthAFile(
+  connection: DuckDBConnection, { spec, metadata, files }: RewriteInput, bytesMin: number,
+): Promise<Partition[]> {
+  const specId = metadata['default-spec-id'];
+  const ids = metadata['partition-specs'].find((candidate) => candidate['spec-id'] === specId)?.fields ?? [];
+  // Days since 1970, which is how Iceberg keeps them (specification, Partition Transforms), before 1970 below zero: `//` would
+  // cut towards zero.
   const keys = spec.partition.map(({ column, transform }) => transform === 'day'
-    ? `epoch_us(${identifier(column)}) // 86400000000` : identifier(column));
-  const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
-  const found = await rowsOf(connection, `select ${keys.map((key, index) => `${key} as k${index}`).join(', ')}, count(*) as n,
-    (select count(*) from filing) as total from filing group by all`);
-  return found.filter((row) => total * (Number(row['n']) / Math.max(1, Number(row['total']))) >= partitionBytesMin).map((row) => {
+    ? `(${identifier(column)}::date - date '1970-01-01')` : identifier(column));
+  const found = await rowsOf(connection, `select ${keys.map((key, index) => `${key} as k${index}`).join(', ')}, count(*) as n
+    from filing group by all order by n desc`);
+  const rows = found.reduce((sum, row) => sum + Number(row['n']), 0);
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  return found.filter((row) => bytes * (Number(row['n']) / rows) >= bytesMin).map((row) => {
     const values = spec.partition.map(({ transform }, index) => {
       const value = row[`k${index}`];
       return value === null || value === undefined ? null : transform === 'day' ? Number(value) : String(value);
     });
     return {
-      condition: keys.map((key, index) => {
+      condition: `(${keys.map((key, index) => {
         const value = values[index] ?? null;
         return value === null ? `${key} is null` : `${key} = ${typeof value === 'number' ? value : literal(value)}`;
-      }).join(' and '),
-      values: Object.fromEntries(ids.map((field, index) => [String(field['field-id']), values[index] ?? null])),
+      }).join(' and ')})`,
+      partition: { specId, values: Object.fromEntries(ids.map((field, index) => [String(field['field-id']), values[index] ?? null])) },
     };
   });
 }
@@ -95,19 +126,16 @@ function order(spec: TableSpec): string {
   return spec.sort.length === 0 ? '' : `order by ${spec.sort.map((name) => `${identifier(name)} nulls first`).join(', ')}`;
 }
 
-async function place(
-  { context, spec }: RewriteInput, file: EncodedFile,
-  partition: { specId: number; values: AddedFile['partition'] } | undefined,
-): Promise<AddedFile> {
-  const key = `${storeNamespace}/${spec.name}/data/${randomUUID()}.parquet`;
-  await context.store.putFile(key, file.localPath);
-  const added = dataFileFromStats(spec, `${context.store.uri}/${key}`, file.stats, partition);
-  return spec.sort.length === 0 ? added : { ...added, sortOrderId: 1 };
+async function replace({ context, spec, scan, files }: RewriteInput, add: readonly AddedFile[]): Promise<void> {
+  await commitReplace({
+    ...context, ref: { namespace: storeNamespace, name: spec.name }, add, readAtSequenceNumber: scan.sequenceNumber,
+    remove: [...files.map(({ path }) => path), ...servedDeletes(scan, files)], summary: { 'watershed.by': 'upkeep' },
+  });
 }
 
-async function replace({ context, spec, files, sequenceNumber }: RewriteInput, add: readonly AddedFile[]): Promise<void> {
-  await commitReplace({
-    ...context, ref: { namespace: storeNamespace, name: spec.name }, add, readAtSequenceNumber: sequenceNumber,
-    remove: files.map(({ path }) => path), summary: { 'watershed.by': 'upkeep' },
-  });
+/** Delete files that hit no file but these: they have done their duty. */
+function servedDeletes(scan: ScanPlan, files: readonly PlannedFile[]): string[] {
+  const rewritten = new Set(files.map(({ path }) => path));
+  const needed = new Set(scan.files.filter(({ path }) => !rewritten.has(path)).flatMap(({ deletes }) => deletes));
+  return [...new Set(files.flatMap(({ deletes }) => deletes))].filter((path) => !needed.has(path));
 }

@@ -1,18 +1,22 @@
 import { storeNamespace, tables, type TableName, type TableSpec } from '#core/contract/tables.ts';
 import { isWatershedError, WatershedError } from '#core/errors.ts';
 import type { Duck } from '../duck.ts';
-import { createTableCache, loadMetadata, storeKey } from '../table/files.ts';
+import { keyOf } from '#core/store/store.ts';
+import { createTableCache, loadMetadata } from '../table/files.ts';
 import { commitExpire } from '../table/expire.ts';
-import type { TableMetadata } from '../table/metadata.ts';
+import { currentSchema, type TableMetadata } from '../table/metadata.ts';
 import { planScan, type ScanPlan } from '../table/scan.ts';
 import type { CommitContext } from '../table/transaction.ts';
-import { planUpkeep, upkeepLimits, type UpkeepLimits, type UpkeepPlan } from './plan.ts';
+import { emptyPlan, planUpkeep, upkeepLimits, type UpkeepLimits, type UpkeepPlan } from './plan.ts';
 import { fileAway, mergeFiles, type RewriteInput } from './rewrite.ts';
 
 export interface UpkeepOptions {
   readonly context: CommitContext;
   readonly duck: Duck;
-  /** Snapshots older than this expire, and files that only they reached are deleted: longer than any statement or job. */
+  /**
+   * Snapshots that were replaced by a newer one before this time expire, and files that only they reached are deleted: longer than
+   * any statement or job reads.
+   */
   readonly retentionMs: number;
   readonly limits?: UpkeepLimits;
   readonly signal: AbortSignal;
@@ -55,23 +59,42 @@ export async function keepTable(options: UpkeepOptions, table: TableName): Promi
   const done = { table, merged: 0, filed: 0, packed: 0, expiredSnapshots: 0, deletedFiles: 0 };
   const { metadata, scan, plan } = await look(options, table);
   const input = (files: RewriteInput['files']): RewriteInput => (
-    { context: options.context, duck: options.duck, spec, metadata, sequenceNumber: scan.sequenceNumber, files });
+    { context: options.context, duck: options.duck, spec, metadata, scan, files });
   for (const group of plan.merge) {
     if (await unlessLost(options, () => mergeFiles(input(group)))) done.merged += group.length;
   }
-  if (plan.file.length > 0 && await unlessLost(options, () => fileAway(input(plan.file)))) done.filed += plan.file.length;
+  const { partitionBytesMin } = options.limits ?? upkeepLimits;
+  if (plan.file.length > 0 && await unlessLost(options, () => fileAway(input(plan.file), partitionBytesMin))) {
+    done.filed += plan.file.length;
+  }
   for (const group of plan.pack) {
     if (await unlessLost(options, () => mergeFiles(input(group)))) done.packed += group.length;
   }
-  const { context, retentionMs } = options;
-  const expired = await commitExpire(context, { namespace: storeNamespace, name: table },
-    { olderThanMs: context.clock.now() - retentionMs, keep: snapshotsKept });
-  done.expiredSnapshots = expired.snapshots;
+  options.signal.throwIfAborted();
+  return { ...done, ...await expire(options, table) };
+}
+
+async function expire({ context, retentionMs }: UpkeepOptions, table: TableName): Promise<Pick<UpkeepDone, 'expiredSnapshots' | 'deletedFiles'>> {
+  const olderThanMs = expiryBound(await loadTable(context, table), context.clock.now() - retentionMs);
+  const expired = await commitExpire(context, { namespace: storeNamespace, name: table }, { olderThanMs, keep: snapshotsKept });
+  let deletedFiles = 0;
   for (const path of expired.files) {
-    await context.store.delete(storeKey(context.store, path));
-    done.deletedFiles++;
+    const key = keyOf(context.store, path);
+    // What another engine put elsewhere is not ours to delete.
+    if (key === undefined) continue;
+    await context.store.delete(key);
+    context.crashPoint?.('deleted');
+    deletedFiles++;
   }
-  return done;
+  return { expiredSnapshots: expired.snapshots, deletedFiles };
+}
+
+/**
+ * A reader may have begun with a snapshot until the next one came: so the newest snapshot from before `momentMs` was still current
+ * at that moment and stays, and those before it go.
+ */
+function expiryBound({ snapshots }: TableMetadata, momentMs: number): number {
+  return Math.max(0, ...snapshots.map((snapshot) => snapshot['timestamp-ms']).filter((madeMs) => madeMs < momentMs));
 }
 
 /** Looks at a table without changing it. */
@@ -88,20 +111,34 @@ export async function tableHealth(options: Pick<UpkeepOptions, 'context' | 'limi
 async function look({ context, limits = upkeepLimits }: Pick<UpkeepOptions, 'context' | 'limits'>, table: TableName): Promise<{
   metadata: TableMetadata; scan: ScanPlan; plan: UpkeepPlan; hotSpecIds: ReadonlySet<number>;
 }> {
-  const cache = context.cache ?? createTableCache();
-  const location = await context.catalog.load({ namespace: storeNamespace, name: table });
-  if (location === undefined) throw new WatershedError('not_found', `there is no table ${storeNamespace}.${table}`);
-  const metadata = await loadMetadata(context.store, cache, location);
-  const scan = await planScan({ store: context.store, metadata, cache });
+  const metadata = await loadTable(context, table);
+  const scan = await planScan({ store: context.store, metadata, ...(context.cache === undefined ? {} : { cache: context.cache }) });
   const hotSpecIds = new Set(metadata['partition-specs'].filter(({ fields }) => fields.length === 0).map((spec) => spec['spec-id']));
-  return { metadata, scan, hotSpecIds, plan: planUpkeep(scan.files, hotSpecIds, isFileable(metadata, table), limits) };
+  const plan = isRewritable(metadata, table) ? planUpkeep(scan.files, hotSpecIds, isFileable(metadata, table), limits) : emptyPlan;
+  return { metadata, scan, hotSpecIds, plan };
+}
+
+async function loadTable({ catalog, store, cache }: CommitContext, table: TableName): Promise<TableMetadata> {
+  const location = await catalog.load({ namespace: storeNamespace, name: table });
+  if (location === undefined) throw new WatershedError('not_found', `there is no table ${storeNamespace}.${table}`);
+  return loadMetadata(store, cache ?? createTableCache(), location);
+}
+
+/** A column that somebody else added would be lost in a rewrite of ours: such a table is left to that engine, and to a newer version. */
+function isRewritable(metadata: TableMetadata, table: TableName): boolean {
+  const known = new Set<number>(tables[table].columns.map(({ id }) => id));
+  return currentSchema(metadata).fields.every(({ id }) => known.has(id));
 }
 
 /** Only into a default spec that is the one we made: a user's own partitioning is left to the user's own engine. */
 function isFileable(metadata: TableMetadata, table: TableName): boolean {
-  const ours = tables[table].partition;
+  const { partition, columns }: TableSpec = tables[table];
   const fields = metadata['partition-specs'].find((spec) => spec['spec-id'] === metadata['default-spec-id'])?.fields ?? [];
-  return ours.length > 0 && fields.length === ours.length && fields.every(({ transform }, index) => transform === ours[index]?.transform);
+  const isOurs = (field: (typeof fields)[number], index: number): boolean => {
+    const ours = partition[index];
+    return field.transform === ours?.transform && columns.find(({ id }) => id === field['source-id'])?.name === ours.column;
+  };
+  return partition.length > 0 && fields.length === partition.length && fields.every(isOurs);
 }
 
 async function unlessLost({ signal }: UpkeepOptions, rewrite: () => Promise<void>): Promise<boolean> {
