@@ -21,6 +21,14 @@ const wirePackages = [
   'adbc-driver-postgresql==1.13.0', 'adbc-driver-manager==1.13.0', 'connectorx==0.4.6',
 ];
 
+/** What runs a notebook without a browser, and what the notebooks import. */
+const notebookPackages = ['nbclient', 'ipykernel', 'matplotlib', 'pandas==3.1.1', 'psycopg[binary]==3.3.9'];
+
+/** The Python of an environment that executes notebooks. */
+export async function notebookPython(): Promise<string> {
+  return await environment('python-notebook-1', notebookPackages);
+}
+
 /** The Python of an environment that has `packages`; made on the first call, with the network. */
 export async function python(): Promise<string> {
   return await environment('python-2', packages);
