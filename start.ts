@@ -40,7 +40,7 @@ export async function start({ config, signal, note, interactive, simulated = fal
   const auth = openAuth({ database, adminToken: token, clock });
   await using queue = await openQueue(foundation);
   await using transform = await openTransform(foundation, warehouse, queue);
-  await using engine = openEngine(foundation, warehouse.catalog, warehouse.cache);
+  await using engine = await openEngine(foundation, warehouse.catalog, warehouse.cache);
   await using doors = await openDoors({
     foundation, auth, engine, plugins: [eventRoutes({ registry }), tokenRoutes({ auth })],
     status: async () => ({ simulated, progress: await readProgress(foundation), jobs: await transform.runner.status() }),

@@ -17,5 +17,5 @@ import { trainCommand } from './commands/train.ts';
 
 /** All commands, in the order in which a newcomer needs them. */
 export const commands: readonly Command[] = [startCommand, openCommand, sqlCommand, loadCommand, eventsCommand, tokensCommand,
-  statusCommand, notebookCommand, doctorCommand, backupCommand, restoreCommand, migrateCommand, logCommand,
+  statusCommand, notebookCommand, doctorCommand, backupCommand, restoreCommand, migrateCommand, logCommand, trainCommand, evaluateCommand,
 ];

@@ -7,8 +7,11 @@ import type { Foundation } from '#core/main.ts';
 import { isAbort, type Service } from '#core/service.ts';
 import type { Catalog } from '#warehouse/catalog/catalog.ts';
 import type { TableCache } from '#warehouse/table/files.ts';
+import { catalogName, lakeSchema, storeNamespace } from '#core/contract/tables.ts';
 import { createDuckEngine } from './engine/duckdb/engine.ts';
 import type { Engine } from './engine/engine.ts';
+import { createTrinoEngine } from './engine/trino/engine.ts';
+import { writeTrinoViews } from './engine/trino/views.ts';
 import { createHttpServer, type HttpServer } from './http/server.ts';
 import { openShadow, type Shadow } from './pgwire/shadow.ts';
 import { createWireServer, type WireServer } from './pgwire/server.ts';
@@ -31,8 +34,17 @@ export interface Doors extends AsyncDisposable {
 /** Spill of one statement on the local disk. */
 const tempBytesMax = 8 * 1024 ** 3;
 
-/** The engine that answers statements: DuckDB in child processes. */
-export function openEngine({ config, store, clock, logger, dataDir }: Foundation, catalog: Catalog, cache: TableCache): Engine {
+/** The engine that answers statements: Trino where TRINO_URL names one, else DuckDB in child processes. */
+export async function openEngine(foundation: Foundation, catalog: Catalog, cache: TableCache): Promise<Engine> {
+  const { config, database, store, clock, logger, dataDir } = foundation;
+  const trino = config.TRINO_URL;
+  if (trino !== undefined) {
+    const owner = new URL(trino).username || 'watershed';
+    await writeTrinoViews({ database, store, clock, catalogName, trinoCatalog: config.TRINO_CATALOG, owner });
+    return createTrinoEngine({
+      url: trino, catalog: config.TRINO_CATALOG, schema: lakeSchema, schemas: [lakeSchema, storeNamespace], clock,
+    });
+  }
   const local = store.uri.startsWith('file:') ? fileURLToPath(store.uri) : join(dataDir, 'cache');
   return createDuckEngine({
     catalog, store, cache, clock, logger: logger.child('engine'),

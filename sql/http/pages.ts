@@ -49,6 +49,10 @@ export function pages(options: PagesOptions): (app: FastifyInstance) => Promise<
       setSession(request, reply, undefined, origin);
       return await reply.code(204).send();
     });
+    // The page keeps its state in the address: these are places of it, not files.
+    for (const place of ['/event/:id', '/sql', '/operations', '/reports']) {
+      app.get(place, { schema: { hide: true } }, async (_request, reply) => await index(reply));
+    }
     if (!built) return;
     await app.register(fastifyStatic, {
       root: webRoot, index: false, wildcard: true, cacheControl: false,
