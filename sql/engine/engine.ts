@@ -25,8 +25,8 @@ export interface Statement {
   readonly limits: Limits;
   /** Aborting it cancels the statement. */
   readonly signal: AbortSignal;
-  /** Called now and then while it runs, with how much of the work is done (0 to 100) as far as the engine can tell. */
-  readonly onProgress?: (percent: number) => void;
+  /** Called now and then while it runs, with how much of the work is done (0 to 100); undefined where the engine cannot tell. */
+  readonly onProgress?: (percent: number | undefined) => void;
 }
 
 export type Param = string | number | bigint | boolean | null;

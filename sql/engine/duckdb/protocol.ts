@@ -32,7 +32,7 @@ export type ToChild =
 export type FromChild =
   | { readonly type: 'ready' }
   | { readonly type: 'prepared'; readonly tables: readonly AskedTable[]; readonly introspects: boolean }
-  | { readonly type: 'progress'; readonly percent: number }
+  | { readonly type: 'progress'; readonly percent?: number }
   | { readonly type: 'columns'; readonly columns: readonly ResultColumn[]; readonly parameters: readonly string[] }
   | { readonly type: 'done'; readonly summary: Omit<ResultSummary, 'elapsedMs'> }
   | { readonly type: 'failed'; readonly error: WireError };

@@ -94,8 +94,9 @@ const progressIntervalMs = 500;
 function tellProgress(socket: Socket, connection: DuckDBConnection): () => void {
   let cancel: () => void;
   const tell = (): void => {
+    // DuckDB says -1 where it cannot tell, and stays at that for the whole statement.
     const { percentage } = connection.progress;
-    if (percentage >= 0) sendMessage(socket, { type: 'progress', percent: percentage });
+    sendMessage(socket, { type: 'progress', ...(percentage >= 0 ? { percent: percentage } : {}) });
     cancel = systemClock.timer(progressIntervalMs, tell);
   };
   cancel = systemClock.timer(progressIntervalMs, tell);
