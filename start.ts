@@ -1,22 +1,11 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { openAuth } from '#core/auth/auth.ts';
-import { adminToken } from '#core/auth/tokens.ts';
 import type { Config } from '#core/config.ts';
-import { openFeeds } from '#core/events/feed.ts';
-import { createOutbox } from '#core/events/outbox.ts';
-import { createRegistry } from '#core/events/registry.ts';
-import { openFoundation, openQueue } from '#core/main.ts';
 import { WatershedError } from '#core/errors.ts';
+import { openFoundation } from '#core/main.ts';
+import { openProbes } from '#core/probes.ts';
 import { runTogether } from '#core/service.ts';
-import { createSamples, ingestProgram } from '#ingest/main.ts';
-import { eventRoutes } from '#sql/http/events.ts';
-import { tokenRoutes } from '#sql/http/tokens.ts';
-import { openDoors, openEngine } from '#sql/main.ts';
-import { openTransform } from '#transform/main.ts';
-import { healthProgram } from '#warehouse/health.ts';
-import { openWarehouse, warehouseProgram } from '#warehouse/main.ts';
-import { readProgress, showProgress } from './progress.ts';
+import { openWarehouse } from '#warehouse/main.ts';
+import { ingest, sql, transform, warehouse, type Ground, type Program } from './programs.ts';
+import { showProgress } from './progress.ts';
 
 export interface StartOptions {
   readonly config: Config;
@@ -31,37 +20,43 @@ export interface StartOptions {
 /** All programs in one process: what `npm start` runs. Resolves when everything is drained and stopped. */
 export async function start({ config, signal, note, interactive, simulated = false }: StartOptions): Promise<void> {
   await using foundation = await openFoundation(config);
-  const { database, log, clock, metrics, dataDir } = foundation;
-  const warehouse = await openWarehouse(foundation);
-  const registry = createRegistry({ database, clock });
-  await createSamples(foundation, registry);
-  const feeds = await openFeeds({ database, registry, clock });
-  const token = await adminToken(dataDir, config.WATERSHED_ADMIN_TOKEN);
-  const auth = openAuth({ database, adminToken: token, clock });
-  await using queue = await openQueue(foundation);
-  await using transform = await openTransform(foundation, warehouse, queue);
-  await using engine = await openEngine(foundation, warehouse.catalog, warehouse.cache);
-  await using doors = await openDoors({
-    foundation, auth, engine, plugins: [eventRoutes({ registry }), tokenRoutes({ auth })],
-    status: async () => ({ simulated, progress: await readProgress(foundation), jobs: await transform.runner.status() }),
-  });
-  await writeFile(join(dataDir, 'address.json'), `${JSON.stringify({ http: doors.http.url, wire: doors.wire, pid: process.pid })}\n`);
-  const admin = await auth.tokens.verify(token, 'start');
-  if (admin === undefined) throw new WatershedError('internal', 'the admin token is not taken by the server that made it');
-  const code = await auth.codes.create(admin);
+  await using stack = new AsyncDisposableStack();
+  const ground: Ground = { foundation, warehouse: await openWarehouse(foundation), stack, note };
   if (simulated) note('SIMULATED: a made-up crisis on a fake network; no post of it is real.');
-  note(`Watershed is up. The page:   ${doors.http.url}/?code=${code}`);
-  note(`The Postgres wire:           psql -h ${doors.wire.host} -p ${doors.wire.port} -U analyst lake   (password: ${join(dataDir, 'admin.token')})`);
+  const collecting = await ingest(ground);
+  const landing = await warehouse(ground);
+  const jobs = await transform(ground);
+  const doors = await sql(ground, async () => ({ simulated, ...await jobs.status() }));
   note('Ctrl-C drains and stops everything; starting again goes on where it was.');
   await runTogether([
-    doors.service,
-    transform.service,
-    warehouseProgram(foundation, warehouse, transform),
-    createOutbox({ database, log, clock }),
-    healthProgram(foundation),
-    feeds.service,
-    ...await ingestProgram(foundation, feeds),
-    { name: 'progress', run: (stop) => showProgress({ foundation, note, interactive, metrics }, stop) },
+    ...[doors, jobs, landing, collecting].flatMap(({ services }) => services),
+    { name: 'progress', run: (stop) => showProgress({ foundation, note, interactive, metrics: foundation.metrics }, stop) },
   ], signal);
   note('Everything that was read is in the log or in the table; stopped.');
+}
+
+const programs = { ingest, warehouse, transform, sql } satisfies Record<string, (ground: Ground) => Promise<Program>>;
+export type ProgramName = keyof typeof programs;
+export const programNames = Object.keys(programs).filter((name): name is ProgramName => Object.hasOwn(programs, name));
+
+/**
+ * One program alone, on a database that all share. It answers /healthz, /readyz and /metrics on WATERSHED_METRICS_PORT; `sql` does so
+ * on its own door. Resolves when it is drained and stopped.
+ */
+export async function runProgram(name: ProgramName, { config, signal, note }: Pick<StartOptions, 'config' | 'signal' | 'note'>): Promise<void> {
+  if (config.DATABASE_URL === undefined) {
+    throw new WatershedError('bad_config', `${name} alone needs the database that all programs share, and DATABASE_URL is not set`, {
+      hint: 'set DATABASE_URL (and WAREHOUSE_URI) to the same for all; or run everything in one process with `watershed start`',
+    });
+  }
+  await using foundation = await openFoundation(config);
+  await using stack = new AsyncDisposableStack();
+  const { services } = await programs[name]({ foundation, warehouse: await openWarehouse(foundation), stack, note });
+  const probes = name === 'sql' ? undefined : stack.use(await openProbes({
+    host: config.WATERSHED_HTTP_HOST, port: config.WATERSHED_METRICS_PORT, metrics: foundation.metrics,
+    unready: async () => foundation.database.query('select 1').then(() => undefined, () => 'the database does not answer'),
+  }));
+  note(probes === undefined ? `${name} runs.` : `${name} runs; its health and metrics: ${probes.url}`);
+  await runTogether([...services, ...(probes === undefined ? [] : [probes.service])], signal);
+  note(`${name} is drained and stopped.`);
 }

@@ -9,6 +9,7 @@ import { migrateCommand } from './commands/migrate.ts';
 import { notebookCommand } from './commands/notebook.ts';
 import { openCommand } from './commands/open.ts';
 import { restoreCommand } from './commands/restore.ts';
+import { runCommand } from './commands/run.ts';
 import { sqlCommand } from './commands/sql.ts';
 import { startCommand } from './commands/start.ts';
 import { statusCommand } from './commands/status.ts';
@@ -16,6 +17,6 @@ import { tokensCommand } from './commands/tokens.ts';
 import { trainCommand } from './commands/train.ts';
 
 /** All commands, in the order in which a newcomer needs them. */
-export const commands: readonly Command[] = [startCommand, openCommand, sqlCommand, loadCommand, eventsCommand, tokensCommand,
+export const commands: readonly Command[] = [startCommand, runCommand, openCommand, sqlCommand, loadCommand, eventsCommand, tokensCommand,
   statusCommand, notebookCommand, doctorCommand, backupCommand, restoreCommand, migrateCommand, logCommand, trainCommand, evaluateCommand,
 ];

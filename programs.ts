@@ -1,0 +1,87 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openAuth } from '#core/auth/auth.ts';
+import { adminToken } from '#core/auth/tokens.ts';
+import { WatershedError } from '#core/errors.ts';
+import { openFeeds } from '#core/events/feed.ts';
+import { createOutbox } from '#core/events/outbox.ts';
+import { createRegistry } from '#core/events/registry.ts';
+import { announceLanded, onLanded } from '#core/landed.ts';
+import { openQueue, type Foundation } from '#core/main.ts';
+import type { Service } from '#core/service.ts';
+import { createSamples, ingestProgram } from '#ingest/main.ts';
+import { eventRoutes } from '#sql/http/events.ts';
+import { tokenRoutes } from '#sql/http/tokens.ts';
+import { openDoors, openEngine } from '#sql/main.ts';
+import { openTransform } from '#transform/main.ts';
+import { healthProgram } from '#warehouse/health.ts';
+import { warehouseProgram, type Warehouse } from '#warehouse/main.ts';
+import { readProgress } from './progress.ts';
+
+/** What every program is made on. What a program opens is closed with `stack`. */
+export interface Ground {
+  readonly foundation: Foundation;
+  readonly warehouse: Warehouse;
+  readonly stack: AsyncDisposableStack;
+  readonly note: (text: string) => void;
+}
+
+type Status = () => Promise<Readonly<Record<string, unknown>>>;
+
+/** A program: services, in the order in which they lean on each other, and what it adds to the status. */
+export interface Program {
+  readonly services: readonly Service[];
+  readonly status: Status;
+}
+
+const nothing: Status = async () => ({});
+
+/** Sources to log. */
+export async function ingest({ foundation }: Ground): Promise<Program> {
+  const { database, clock } = foundation;
+  const registry = createRegistry({ database, clock });
+  await createSamples(foundation, registry);
+  const feeds = await openFeeds({ database, registry, clock });
+  return { services: [feeds.service, ...await ingestProgram(foundation, feeds)], status: nothing };
+}
+
+/** Log to tables: one active writer, others stand by. */
+export async function warehouse({ foundation, warehouse: lake }: Ground): Promise<Program> {
+  const { database } = foundation;
+  return {
+    services: [
+      warehouseProgram(foundation, lake, { onCommit: (landed) => announceLanded(database, landed) }),
+      createOutbox(foundation),
+      healthProgram(foundation),
+    ],
+    status: nothing,
+  };
+}
+
+/** The jobs. They learn of commits in whatever process by the database, and find by their schedule what was not told. */
+export async function transform({ foundation, warehouse: lake, stack }: Ground): Promise<Program> {
+  const queue = stack.use(await openQueue(foundation));
+  const { service, runner, onCommit } = stack.use(await openTransform(foundation, lake, queue));
+  stack.use(await onLanded(foundation.database, onCommit));
+  return { services: [service], status: async () => ({ jobs: await runner.status() }) };
+}
+
+/** Tables to people: both doors and the page. `status` is what the other programs of this process add. */
+export async function sql({ foundation, warehouse: lake, stack, note }: Ground, status: Status = nothing): Promise<Program> {
+  const { config, database, clock, dataDir } = foundation;
+  const registry = createRegistry({ database, clock });
+  const token = await adminToken(dataDir, config.WATERSHED_ADMIN_TOKEN);
+  const auth = openAuth({ database, adminToken: token, clock });
+  const engine = stack.use(await openEngine(foundation, lake.catalog, lake.cache));
+  const doors = stack.use(await openDoors({
+    foundation, auth, engine, plugins: [eventRoutes({ registry }), tokenRoutes({ auth })],
+    status: async () => ({ progress: await readProgress(foundation), ...await status() }),
+  }));
+  await writeFile(join(dataDir, 'address.json'), `${JSON.stringify({ http: doors.http.url, wire: doors.wire, pid: process.pid })}\n`);
+  const admin = await auth.tokens.verify(token, 'start');
+  if (admin === undefined) throw new WatershedError('internal', 'the admin token is not taken by the server that made it');
+  const code = await auth.codes.create(admin);
+  note(`Watershed is up. The page:   ${doors.http.url}/?code=${code}`);
+  note(`The Postgres wire:           psql -h ${doors.wire.host} -p ${doors.wire.port} -U analyst lake   (password: ${join(dataDir, 'admin.token')})`);
+  return { services: [doors.service], status: nothing };
+}
