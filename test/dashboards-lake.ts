@@ -19,8 +19,13 @@ export async function dashboardsLake(): Promise<SqlLake> {
   const lake = await sqlLake();
   const context = { catalog: lake.catalog, store: lake.store, cache: lake.cache, clock: systemClock, random: seededRandom(5) };
   for (const [name, spec] of Object.entries(tables)) await ensureTable(context, { namespace: 'store', name }, spec);
-  for (const [table, select] of rows) await lake.append(table, select);
+  await fillDashboardsLake(lake);
   return lake;
+}
+
+/** Appends those rows to a lake whose tables are there. */
+export async function fillDashboardsLake(lake: SqlLake): Promise<void> {
+  for (const [table, select] of rows) await lake.append(table, select);
 }
 
 const at = "(timestamptz '2013-06-20 00:00:00+00' + to_seconds(i * 72))";
@@ -41,11 +46,13 @@ const rows: readonly (readonly [TableName, string])[] = [
   ['classifications', `select 'flood-2013' as event_id, 'x' as source, 'p' || i as post_id, ${at} as created_at, 'information_type' as classifier,
     'm1' as model_version, ${kind} as label, 0.9 as score, ${at} as classified_at, 0 as log_partition, i as log_offset ${posts} where i % 4 <> 0`],
   ['activity', `select 'flood-2013' as event_id, 'x' as source, ${minute} as minute, ${lang} as lang, count(*) as posts,
-    count(*) as authors, 0 as reposts ${posts} group by all`],
+    count(*) as authors, count(*) filter (where i % 8 = 0) as reposts ${posts} group by all`],
   ['activity_labels', `select 'flood-2013' as event_id, 'x' as source, ${minute} as minute, 'information_type' as classifier, ${kind} as label,
-    count(*) as posts ${posts} where i % 4 <> 0 group by all`],
+    count(*) as posts ${posts} where i % 4 <> 0 group by all
+    union all select 'flood-2013', 'x', ${minute}, 'relevance', case when i % 10 = 0 then 'not_relevant' else 'relevant' end, count(*) ${posts} group by all`],
   ['activity_terms', `select 'flood-2013' as event_id, date_trunc('hour', ${at}) as hour, 'hashtag' as kind, 'abflood' as value, count(*) as posts ${posts} group by all
     union all select 'flood-2013', date_trunc('hour', ${at}), 'word', 'water', count(*) ${posts} group by all
+    union all select 'flood-2013', date_trunc('hour', ${at}), 'domain', 'example.org', count(*) ${posts} group by all
     union all select 'flood-2013', date_trunc('hour', ${at}), 'author', 'user' || (i % 50), count(*) ${posts} group by all`],
   ['events', `select 'flood-2013' as event_id, 1 as version, 'Alberta floods' as name, 'High water' as description, 'active' as status, ['x'] as sources,
     '{"any":["flood"]}' as rule, timestamptz '2013-06-20 00:00:00+00' as changed_at`],

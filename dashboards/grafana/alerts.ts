@@ -19,8 +19,8 @@ const alerts: readonly Alert[] = [
     uid: 'burst', title: 'Volume burst', backSeconds: 86_400, above: 5, for: '2m',
     summary: 'Event {{ $labels.event_id }} has {{ printf "%.1f" $values.A.Value }} times its usual number of posts',
     // Fewer than ten posts in ten minutes are no burst, however quiet the day was.
-    sql: `select event_id, sum(case when date_diff('minute', minute, ${now}) < 10 then posts else 0 end) * 1.0
-  / greatest(sum(posts) / 144.0, 10.0) as times
+    sql: `select event_id, cast(sum(case when date_diff('minute', minute, ${now}) < 10 then posts else 0 end) as double)
+  / greatest(cast(sum(posts) as double) / 144, 10) as times
 from lake.activity where $__timeFilter(minute) group by 1`,
   },
   {

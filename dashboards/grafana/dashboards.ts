@@ -21,7 +21,7 @@ function crisisOverview(variant: Variant): DashboardBuilder {
     .withPanel(stat({ title: 'Events with posts', description: 'Events that had a post in this time', width: 6,
       sql: 'select count(distinct event_id) as events from lake.activity where $__timeFilter(minute)' }))
     .withPanel(stat({ title: 'Share of reposts', description: 'Posts that repeat another', width: 6, unit: 'percentunit',
-      sql: 'select coalesce(sum(reposts) * 1.0 / nullif(sum(posts), 0), 0) as share from lake.activity where $__timeFilter(minute)' }))
+      sql: 'select coalesce(cast(sum(reposts) as double) / nullif(sum(posts), 0), 0) as share from lake.activity where $__timeFilter(minute)' }))
     .withPanel(stat({ title: 'Open gaps', description: 'Times that were not collected and not filled since', width: 6,
       sql: "select count(*) as gaps from lake.journal where kind = 'gap' and filled_at is null and $__timeFilter(since)" }))
     .withPanel(bars({ title: 'Posts by event', description: 'Posts per step of time', width: 24, sql: `select ${step} as "time", event_id as "metric", sum(posts) as posts
@@ -64,7 +64,7 @@ function collectionHealth(variant: Variant): DashboardBuilder {
     .withPanel(stat({ title: 'Since the last post', description: 'By network; large while nobody posts, or while nothing comes', width: 8, unit: 's',
       sql: `select source, date_diff('second', max(minute), current_timestamp) as seconds from lake.activity where $__timeFilter(minute) group by 1` }))
     .withPanel(stat({ title: 'Not collected', description: 'Minutes of gaps that were not filled', width: 8, unit: 'm',
-      sql: `select coalesce(sum(date_diff('second', since, until)), 0) / 60.0 as minutes from lake.journal
+      sql: `select coalesce(cast(sum(date_diff('second', since, until)) as double), 0) / 60 as minutes from lake.journal
 where kind = 'gap' and filled_at is null and until is not null and $__timeFilter(since)` }))
     .withPanel(stat({ title: 'Set aside', description: 'Records that could not be kept', width: 8,
       sql: 'select count(*) as records from lake.quarantine where $__timeFilter("at")' }))
@@ -85,10 +85,10 @@ function classifier(variant: Variant): DashboardBuilder {
   return dashboard(variant, { uid: 'classifier', title: 'Classifier', description: 'What the model says, how sure it is, what waits for it', from: 'now-24h' })
     .withVariable(eventVariable(variant))
     .withPanel(stat({ title: 'Classified', description: 'Posts of this time that have an answer to whether they are about the crisis', width: 12, unit: 'percentunit',
-      sql: `select coalesce((select sum(posts) from lake.activity_labels where classifier = 'relevance' and event_id = '$event' and $__timeFilter(minute)) * 1.0
+      sql: `select coalesce((select cast(sum(posts) as double) from lake.activity_labels where classifier = 'relevance' and event_id = '$event' and $__timeFilter(minute))
   / nullif((select sum(posts) from lake.activity where event_id = '$event' and $__timeFilter(minute)), 0), 0) as share` }))
     .withPanel(stat({ title: 'Not about the crisis', description: 'Of those that were classified', width: 12, unit: 'percentunit',
-      sql: `select coalesce(sum(case when label = 'not_relevant' then posts else 0 end) * 1.0 / nullif(sum(posts), 0), 0) as share
+      sql: `select coalesce(cast(sum(case when label = 'not_relevant' then posts else 0 end) as double) / nullif(sum(posts), 0), 0) as share
 from lake.activity_labels where classifier = 'relevance' and event_id = '$event' and $__timeFilter(minute)` }))
     .withPanel(bars({ title: 'Answers', description: 'Whether a post is about the crisis', width: 12, sql: `select ${step} as "time", label as "metric", sum(posts) as posts
 from lake.activity_labels where classifier = 'relevance' and event_id = '$event' and $__timeFilter(minute) group by 1, 2 order by 1` }))

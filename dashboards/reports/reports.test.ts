@@ -33,7 +33,7 @@ test('the situation report counts the last day against the day before and names 
   // One gap ended before this day began; the other lies in it and was filled.
   expect(gaps).toMatchObject({ kind: 'table', rows: [['x', '2013-06-21 02:00 UTC', '2013-06-21 03:00 UTC', 'this machine was down', '2013-06-21 05:00 UTC']] });
   // 50 posts an hour: 24 hours of them, and the 16 hours that were before.
-  expect(numbers).toMatchObject({ numbers: [{ name: 'Posts', value: 1200, before: 800 }, { name: 'of them reposts', value: 0, before: 0 },
+  expect(numbers).toMatchObject({ numbers: [{ name: 'Posts', value: 1200, before: 800 }, { name: 'of them reposts', value: 150, before: 100 },
     { name: 'Affected people', value: 100 }, ...Array.from({ length: 5 }, () => ({}))] });
   const examples = document.sections.find(({ title }) => title === 'Examples');
   expect(examples?.kind === 'table' && examples.rows.length).toBe(18);

@@ -52,7 +52,7 @@ test('the newest posts come with their answers', async () => {
 test('languages, terms, sparks, momentum, gaps, collectors and quarantine', async () => {
   expect((await ask(engine, queries.languagesSql(all))).rows).toEqual([['en', 667], ['fr', 667], ['es', 666]]);
   const terms = await ask(engine, queries.termsSql(all, 3));
-  expect(terms.rows.filter(([kind]) => kind !== 'author')).toEqual([['hashtag', 'abflood', 2000], ['word', 'water', 2000]]);
+  expect(terms.rows.filter(([kind]) => kind !== 'author')).toEqual([['domain', 'example.org', 2000], ['hashtag', 'abflood', 2000], ['word', 'water', 2000]]);
   expect(terms.rows.filter(([kind]) => kind === 'author')).toHaveLength(3);
   const sparks = await ask(engine, queries.sparksSql(48));
   expect(sparks.rows.reduce((sum, [, , n]) => sum + Number(n), 0)).toBe(2000);

@@ -95,11 +95,11 @@ export function momentumSql(eventId: string, end: number): string {
   from lake.activity ${where([`event_id = ${quote(eventId)}`, ...within('minute', end - 2 * hour, end)])}`;
 }
 
-/** Each event's posts over its own time, cut into `steps` bars. */
+/** Each event's posts over its own time, cut into `steps` bars. Doubles: Trino's decimals would round to one digit. */
 export function sparksSql(steps: number): string {
   return `with spans as (select event_id, min(minute) as first, date_diff('minute', min(minute), max(minute)) + 1 as minutes
     from lake.activity group by event_id)
-  select a.event_id, cast(floor(date_diff('minute', s.first, a.minute) * ${steps}.0 / s.minutes) as integer) as step, sum(a.posts) as posts
+  select a.event_id, cast(floor(cast(date_diff('minute', s.first, a.minute) as double) * ${steps} / s.minutes) as integer) as step, sum(a.posts) as posts
   from lake.activity a join spans s on s.event_id = a.event_id group by 1, 2`;
 }
 
