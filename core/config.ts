@@ -39,6 +39,7 @@ export const options = {
     { pattern: /^(max|\d+(\.\d+)?)$/ }),
   WATERSHED_LOG_LEVEL: choice('warn', ['debug', 'info', 'warn', 'error', 'silent'], 'How much is logged to standard error'),
   WATERSHED_LOG_PARTITIONS: number(4, 1, 64, 'partitions', 'Partitions of topic posts when it is made'),
+  WATERSHED_LOG_RETENTION_HOURS: number(168, 0, 87600, 'hours', 'The log keeps records at least this long, and all that are in no table yet'),
   WATERSHED_COMMIT_INTERVAL_MS: number(500, 50, 60000, 'ms', 'Longest time a record waits for its commit'),
   WATERSHED_BATCH_BYTES: number(64 * 1024 * 1024, 1024, 1024 ** 3, 'bytes', 'A batch of the writer is closed at this size'),
   WATERSHED_MEMORY_BYTES: number(1024 ** 3, 64 * 1024 ** 2, 64 * 1024 ** 3, 'bytes', 'Memory DuckDB may take, per process'),

@@ -14,6 +14,7 @@ import { rawLanding } from './landings/raw.ts';
 import { rowLandings } from './landings/rows.ts';
 import { createTableCache, type TableCache } from './table/files.ts';
 import { ensureTables } from './tables.ts';
+import { trimProgram } from './trim.ts';
 import { createWriter } from './writer.ts';
 
 /** The catalog and what was read of the tables: shared by all programs of one process. */
@@ -59,7 +60,10 @@ async function runWarehouse(foundation: Foundation, warehouse: Warehouse, hooks:
     onCommit: hooks.onCommit, onLost: (topic, lost) => recordLost(foundation, topic, lost),
     crashPoint: () => undefined,
   }));
-  await runTogether([{ name: 'lease', run: (stop) => held.keep(stop) }, ...writers], signal);
+  const trim = trimProgram({
+    log, catalog: warehouse.catalog, clock, logger: logger.child('log trim'), retentionMs: config.WATERSHED_LOG_RETENTION_HOURS * 3_600_000,
+  });
+  await runTogether([{ name: 'lease', run: (stop) => held.keep(stop) }, trim, ...writers], signal);
 }
 
 /** Records that retention took before they were landed are a gap, on record before the writer passes over them. */

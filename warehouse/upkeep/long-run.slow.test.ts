@@ -4,10 +4,10 @@ import { createTableCache, loadManifestList } from '../table/files.ts';
 import { planScan } from '../table/scan.ts';
 import { keepTable } from './upkeep.ts';
 
-const commits = 3_000;
+const commits = 2_000;
 const everyCommits = 30;
 
-test('3,000 commits of one row with upkeep between end with few files, few snapshots and planning as quick as before', async () => {
+test('2,000 commits of one row with upkeep between end with few files, few snapshots and planning as quick as before', async () => {
   await using lake = await openUpkeepLake();
   const planned = async (): Promise<number> => {
     const metadata = await lake.current();
