@@ -10,12 +10,16 @@ import { systemClock } from '#core/clock.ts';
 import { type Database, openDatabase } from '#core/database/database.ts';
 import { migrate } from '#core/database/migrate.ts';
 import { createRegistry } from '#core/events/registry.ts';
+import { createReports } from '#core/reports/reports.ts';
 import { eventRoutes } from '#sql/http/events.ts';
+import { reportRoutes } from '#sql/http/reports.ts';
 import type { HttpServer } from '#sql/http/server.ts';
-import { dashboardsLake, dashboardsServer } from '#test/dashboards-lake.ts';
+import { dashboardsLake, dashboardsServer, pageToken } from '#test/dashboards-lake.ts';
 import { startChromium } from '#test/services/chromium.ts';
+import { askOverHttp, previewReport, reportJob } from '#transform/jobs/report.ts';
 import { startPostgres, type TestPostgres } from '#test/services/postgres.ts';
 import type { SqlLake } from '#test/sql-lake.ts';
+import { layouts } from '../reports/render.ts';
 
 // The machine may be busy with other things: what is tried here is what comes, not how fast.
 jest.setTimeout(90_000);
@@ -38,7 +42,14 @@ beforeAll(async () => {
   const registry = createRegistry({ database, clock: systemClock });
   await registry.create({ name: 'Alberta floods', description: 'High water', sources: ['replay'], rule: { any: ['flood'] } }, 'admin', 'flood-2013');
   lake = await dashboardsLake();
-  ({ server, url } = await dashboardsServer(lake.engine({ children: 2 }), [eventRoutes({ registry })], webRoot));
+  const reports = createReports({ database, clock: systemClock });
+  const ask = askOverHttp({ url: () => url, tokenOf: async () => pageToken });
+  const job = reportJob({ database, reports, clock: systemClock, ask, send: async () => undefined });
+  const routes = reportRoutes({
+    reports, clock: systemClock, layouts, preview: (report, at, format, signal) => previewReport({ ask }, report, at, format, signal),
+    hint: () => void job.run({}, { signal: new AbortController().signal, progress: async () => undefined }),
+  });
+  ({ server, url } = await dashboardsServer(lake.engine({ children: 2 }), [eventRoutes({ registry }), routes], webRoot));
   browser = await startChromium();
 }, 120_000);
 
@@ -159,6 +170,23 @@ test('a statement is run by keyboard, kept in the history and downloaded whole',
   await page.getByText('History of this browser (1)').waitFor();
   await page.getByText('activity_labels', { exact: true }).first().click();
   await page.getByRole('button', { name: 'classifier', exact: true }).waitFor();
+  expect(troubles).toEqual([]);
+  await page.context().close();
+});
+
+test('a report is made, sent by hand, fetched and paused', async () => {
+  const { page, troubles } = await open('/reports');
+  await page.getByLabel('Name').fill('Every morning');
+  await page.locator('select[name=event]').selectOption('flood-2013');
+  await page.locator('select[name=format]').selectOption('csv');
+  await page.getByRole('button', { name: 'Make it' }).click();
+  await page.getByRole('button', { name: 'Send now' }).click();
+  await page.getByText('sent by hand').waitFor();
+  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'csv' }).click()]);
+  expect(await readFile(await file.path(), 'utf8')).toContain('Situation report: Alberta floods');
+  expect(await violations(page)).toEqual([]);
+  await page.getByRole('button', { name: 'Pause' }).click();
+  await page.getByRole('button', { name: 'Resume' }).waitFor();
   expect(troubles).toEqual([]);
   await page.context().close();
 });

@@ -6,6 +6,7 @@ import { useLoad } from './hooks.ts';
 import { OperationsPage } from './ops.tsx';
 import { count, Link } from './parts.tsx';
 import { QueryPage } from './query.tsx';
+import { ReportsPage } from './reports.tsx';
 import { place } from './state.ts';
 import './style.css';
 
@@ -26,6 +27,7 @@ function App() {
         <nav aria-label="Main">
           <Link to="/" aria-current={path === '/' ? 'page' : undefined}>Events</Link>
           <Link to="/sql" aria-current={path === '/sql' ? 'page' : undefined}>Ask in SQL</Link>
+          <Link to="/reports" aria-current={path === '/reports' ? 'page' : undefined}>Reports</Link>
           <Link to="/operations" aria-current={path === '/operations' ? 'page' : undefined}>Operations</Link>
         </nav>
         {status.data?.simulated && <span class="badge">simulated crisis: made-up posts</span>}
@@ -36,7 +38,7 @@ function App() {
       </header>
       <main>
         {eventId !== undefined ? <EventPage id={eventId} key={eventId} /> : path === '/sql' ? <QueryPage />
-          : path === '/operations' ? <OperationsPage /> : <HomePage />}
+          : path === '/operations' ? <OperationsPage /> : path === '/reports' ? <ReportsPage /> : <HomePage />}
       </main>
     </>
   );
