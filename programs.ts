@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { FastifyPluginAsync } from 'fastify';
 import { openAuth } from '#core/auth/auth.ts';
 import { adminToken } from '#core/auth/tokens.ts';
 import { WatershedError } from '#core/errors.ts';
@@ -8,11 +10,17 @@ import { createOutbox } from '#core/events/outbox.ts';
 import { createRegistry } from '#core/events/registry.ts';
 import { announceLanded, onLanded } from '#core/landed.ts';
 import { openQueue, type Foundation } from '#core/main.ts';
+import { createReports } from '#core/reports/reports.ts';
 import type { Service } from '#core/service.ts';
+import { layouts } from '#dashboards/reports/render.ts';
 import { createSamples, ingestProgram } from '#ingest/main.ts';
+import { reportRoutes } from '#sql/http/reports.ts';
 import { eventRoutes } from '#sql/http/events.ts';
 import { tokenRoutes } from '#sql/http/tokens.ts';
 import { openDoors, openEngine } from '#sql/main.ts';
+import type { JobDefinition } from '#transform/jobs/job.ts';
+import { createSend } from '#transform/jobs/report-send.ts';
+import { askOverHttp, previewReport, reportJob } from '#transform/jobs/report.ts';
 import { openTransform } from '#transform/main.ts';
 import { healthProgram } from '#warehouse/health.ts';
 import { warehouseProgram, type Warehouse } from '#warehouse/main.ts';
@@ -61,9 +69,25 @@ export async function warehouse({ foundation, warehouse: lake }: Ground): Promis
 /** The jobs. They learn of commits in whatever process by the database, and find by their schedule what was not told. */
 export async function transform({ foundation, warehouse: lake, stack }: Ground): Promise<Program> {
   const queue = stack.use(await openQueue(foundation));
-  const { service, runner, onCommit } = stack.use(await openTransform(foundation, lake, queue));
+  const { service, runner, onCommit } = stack.use(await openTransform(foundation, lake, queue, [reports(foundation).job]));
   stack.use(await onLanded(foundation.database, onCommit));
   return { services: [service], status: async () => ({ jobs: await runner.status() }) };
+}
+
+/** The reports: the job that renders and delivers them, and their API. Both ask the SQL door, as anybody would. */
+function reports({ config, database, clock, dataDir }: Foundation): { job: JobDefinition; routes: FastifyPluginAsync } {
+  const known = createReports({ database, clock });
+  const url = (): string => addressIn(dataDir) ?? `http://127.0.0.1:${config.WATERSHED_HTTP_PORT}`;
+  // Of a named token only a hash is kept: the questions are asked with the admin token, and what may be asked is the same for all.
+  const ask = askOverHttp({ url, tokenOf: () => adminToken(dataDir, config.WATERSHED_ADMIN_TOKEN) });
+  const send = createSend({ smtpUrl: config.WATERSHED_SMTP_URL, mailFrom: config.WATERSHED_MAIL_FROM, clock });
+  return {
+    job: reportJob({ database, reports: known, clock, ask, send }),
+    routes: reportRoutes({
+      reports: known, clock, layouts, hint: () => undefined, // the job looks every twenty seconds by itself
+      preview: (report, at, format, signal) => previewReport({ ask }, report, at, format, signal),
+    }),
+  };
 }
 
 /** Tables to people: both doors and the page. `status` is what the other programs of this process add. */
@@ -73,8 +97,9 @@ export async function sql({ foundation, warehouse: lake, stack, note }: Ground, 
   const token = await adminToken(dataDir, config.WATERSHED_ADMIN_TOKEN);
   const auth = openAuth({ database, adminToken: token, clock });
   const engine = stack.use(await openEngine(foundation, lake.catalog, lake.cache));
+  const { routes } = reports(foundation);
   const doors = stack.use(await openDoors({
-    foundation, auth, engine, plugins: [eventRoutes({ registry }), tokenRoutes({ auth })],
+    foundation, auth, engine, plugins: [eventRoutes({ registry }), tokenRoutes({ auth }), routes],
     status: async () => ({ progress: await readProgress(foundation), ...await status() }),
   }));
   await writeFile(join(dataDir, 'address.json'), `${JSON.stringify({ http: doors.http.url, wire: doors.wire, pid: process.pid })}\n`);
@@ -84,4 +109,14 @@ export async function sql({ foundation, warehouse: lake, stack, note }: Ground, 
   note(`Watershed is up. The page:   ${doors.http.url}/?code=${code}`);
   note(`The Postgres wire:           psql -h ${doors.wire.host} -p ${doors.wire.port} -U analyst lake   (password: ${join(dataDir, 'admin.token')})`);
   return { services: [doors.service], status: nothing };
+}
+
+/** Where the SQL door of this data folder listens, as it wrote it down; undefined before it did. */
+function addressIn(dataDir: string): string | undefined {
+  try {
+    const parsed: unknown = JSON.parse(readFileSync(join(dataDir, 'address.json'), 'utf8'));
+    return typeof parsed === 'object' && parsed !== null && 'http' in parsed ? String(parsed.http) : undefined;
+  } catch {
+    return undefined;
+  }
 }

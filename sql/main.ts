@@ -8,6 +8,7 @@ import { isAbort, type Service } from '#core/service.ts';
 import type { Catalog } from '#warehouse/catalog/catalog.ts';
 import type { TableCache } from '#warehouse/table/files.ts';
 import { catalogName, lakeSchema, storeNamespace } from '#core/contract/tables.ts';
+import { auditedEngine, openStatementAudit } from './engine/audit.ts';
 import { createDuckEngine } from './engine/duckdb/engine.ts';
 import type { Engine } from './engine/engine.ts';
 import { createTrinoEngine } from './engine/trino/engine.ts';
@@ -61,8 +62,10 @@ export async function openDoors(input: DoorsInput): Promise<Doors> {
   const limits = {
     timeoutMs: config.WATERSHED_SQL_TIMEOUT_MS, rowsMax: config.WATERSHED_SQL_ROWS, bytesMax: config.WATERSHED_SQL_BYTES,
   };
+  const audit = stack.use(openStatementAudit({ database: foundation.database, clock, logger: logger.child('audit'), metrics }));
   const server: HttpServer = stack.use(await createHttpServer({
-    engine, auth, limits, metrics, logger: logger.child('http'), clock, plugins: input.plugins, status: input.status,
+    engine: auditedEngine(engine, 'http', { audit, clock, metrics }), auth, database: foundation.database,
+    resultsFolder: join(foundation.dataDir, 'results'), limits, metrics, logger: logger.child('http'), clock, plugins: input.plugins, status: input.status,
     origin: config.WATERSHED_HTTP_ORIGIN, webRoot: fileURLToPath(new URL('../dashboards/web/dist', import.meta.url)),
     ...(config.WATERSHED_HTTP_ORIGIN === undefined ? {} : { hosts: [new URL(config.WATERSHED_HTTP_ORIGIN).hostname] }),
     unready: async () => foundation.database.query('select 1').then(() => undefined, () => 'the database does not answer'),
@@ -70,7 +73,8 @@ export async function openDoors(input: DoorsInput): Promise<Doors> {
   const http = await server.listen(config.WATERSHED_HTTP_HOST, config.WATERSHED_HTTP_PORT);
   const shadow: Shadow = stack.use(await openShadow({ adminUrl: foundation.databaseUrl, engineTables: () => engine.tables(), clock }));
   const wire: WireServer = createWireServer({
-    host: config.WATERSHED_HTTP_HOST, port: config.WATERSHED_PGWIRE_PORT, engine, logins: auth.tokens, slowdown: auth.slowdown,
+    host: config.WATERSHED_HTTP_HOST, port: config.WATERSHED_PGWIRE_PORT,
+    engine: auditedEngine(engine, 'wire', { audit, clock, metrics }), logins: auth.tokens, slowdown: auth.slowdown,
     shadow, limits, spoolFolder: join(foundation.dataDir, 'spool'), clock, logger: logger.child('wire'), metrics,
   });
   const stop = new AbortController();

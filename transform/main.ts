@@ -11,6 +11,7 @@ import { openLinear } from './classifiers/linear.ts';
 import type { Classifier } from './classifiers/classifier.ts';
 import { activityJob } from './jobs/activity.ts';
 import { classifyJob } from './jobs/classify.ts';
+import type { JobDefinition } from './jobs/job.ts';
 import { createRunner, type Runner } from './jobs/runner.ts';
 import { upkeepJob } from './jobs/upkeep.ts';
 import { vectorsFile, weightsFile } from './train/train.ts';
@@ -22,21 +23,48 @@ export interface Transform extends AsyncDisposable {
   readonly runner: Runner;
 }
 
-/** Opens the model and the jobs; they run while `service` runs. Throws `corrupt` or `unsupported` for a model that is not whole. */
-export async function openTransform(foundation: Foundation, warehouse: Warehouse, queue: Queue): Promise<Transform> {
+/**
+ * Opens the model and the jobs; they run while `service` runs. Throws `corrupt` or `unsupported` for a model that is
+ * not whole.
+ */
+export async function openTransform(
+  foundation: Foundation, warehouse: Warehouse, queue: Queue, more: readonly JobDefinition[] = [],
+): Promise<Transform> {
   const { config, dataDir, store, clock, random, log, metrics, logger } = foundation;
   await using stack = new AsyncDisposableStack();
   const classifier = stack.use(await openModel());
-  const duck = stack.use(await openDuck({
-    staging: join(dataDir, 'staging-transform'), memoryBytes: config.WATERSHED_MEMORY_BYTES, threads: availableParallelism(),
-  }));
-  const lake = { catalog: warehouse.catalog, cache: warehouse.cache, store, clock, random, duck, crashPoint: () => undefined };
+  const duck = stack.use(
+    await openDuck({
+      staging: join(dataDir, 'staging-transform'),
+      memoryBytes: config.WATERSHED_MEMORY_BYTES,
+      threads: availableParallelism(),
+    }),
+  );
+  const lake = {
+    catalog: warehouse.catalog,
+    cache: warehouse.cache,
+    store,
+    clock,
+    random,
+    duck,
+    crashPoint: () => undefined,
+  };
   const runner: Runner = createRunner({
-    queue, clock, metrics, logger: logger.child('jobs'),
+    queue,
+    clock,
+    metrics,
+    logger: logger.child('jobs'),
     jobs: [
-      classifyJob({ ...lake, metrics, classifier, logIdentity: await log.identity('posts'), onCommit: () => runner.hint('activity') }),
+      classifyJob({
+        ...lake,
+        metrics,
+        classifier,
+        logIdentity: await log.identity('posts'),
+        onCommit: () => runner.hint('activity'),
+      }),
       activityJob(lake),
-      upkeepJob({ context: lake, duck, retentionMs: retentionMs(config), logger: logger.child('upkeep') }),
+      upkeepJob({ context: lake, duck, retentionMs: upkeepRetentionMs(config), logger: logger.child('upkeep') }),
+      ...more,
     ],
   });
   const owned = stack.move();
@@ -55,13 +83,17 @@ export async function openTransform(foundation: Foundation, warehouse: Warehouse
 /** Files stay at least this long after the commit that let go of them: a statement or job may still be reading them. */
 const retentionMsMin = 5 * 60_000;
 
-function retentionMs(config: Config): number {
+/** How long upkeep keeps what was replaced, for readers that began before. */
+export function upkeepRetentionMs(config: Config): number {
   return Math.max(retentionMsMin, 2 * config.WATERSHED_SQL_TIMEOUT_MS);
 }
 
 /** The model that ships with the program. */
 async function openModel(): Promise<Classifier> {
   const root = join(import.meta.dirname, '..');
-  const read = async (path: string): Promise<{ path: string; bytes: Uint8Array }> => ({ path, bytes: await readFile(join(root, path)) });
+  const read = async (path: string): Promise<{ path: string; bytes: Uint8Array }> => ({
+    path,
+    bytes: await readFile(join(root, path)),
+  });
   return openLinear({ vectors: await read(vectorsFile), weights: await read(weightsFile) });
 }
