@@ -13,6 +13,8 @@ const base = {
 
 export default {
   maxWorkers: '100%',
+  // Machines are shared: a limit is there to end what hangs, not to measure.
+  testTimeout: 120_000,
   coverageProvider: 'v8',
   projects: [
     {
