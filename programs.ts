@@ -66,7 +66,9 @@ export async function warehouse({ foundation, warehouse: lake }: Ground): Promis
   };
 }
 
-/** The jobs. They learn of commits in whatever process by the database, and find by their schedule what was not told. */
+/**
+ * The jobs. They learn of commits in whatever process by the database, and find by their schedule what was not told.
+ */
 export async function transform({ foundation, warehouse: lake, stack }: Ground): Promise<Program> {
   const queue = stack.use(await openQueue(foundation));
   const { service, runner, onCommit } = stack.use(await openTransform(foundation, lake, queue, [reports(foundation).job]));
@@ -78,7 +80,8 @@ export async function transform({ foundation, warehouse: lake, stack }: Ground):
 function reports({ config, database, clock, dataDir }: Foundation): { job: JobDefinition; routes: FastifyPluginAsync } {
   const known = createReports({ database, clock });
   const url = (): string => addressIn(dataDir) ?? `http://127.0.0.1:${config.WATERSHED_HTTP_PORT}`;
-  // Of a named token only a hash is kept: the questions are asked with the admin token, and what may be asked is the same for all.
+  // Of a named token only a hash is kept: the questions are asked with the admin token, and what may be asked is the
+  // same for all.
   const ask = askOverHttp({ url, tokenOf: () => adminToken(dataDir, config.WATERSHED_ADMIN_TOKEN) });
   const send = createSend({ smtpUrl: config.WATERSHED_SMTP_URL, mailFrom: config.WATERSHED_MAIL_FROM, clock });
   return {

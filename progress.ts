@@ -37,7 +37,9 @@ const everyMs = 1_000;
 const quietEveryMs = 15_000;
 const number = new Intl.NumberFormat('en');
 
-/** One living line for a person; where standard error is no terminal, a line whenever something happened, not too often. */
+/**
+ * One living line for a person; where standard error is no terminal, a line whenever something happened, not too often.
+ */
 export async function showProgress(
   { foundation, note, interactive }: { foundation: Foundation; note: (text: string) => void; interactive: boolean; metrics: Metrics },
   signal: AbortSignal,

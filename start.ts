@@ -40,8 +40,8 @@ export type ProgramName = keyof typeof programs;
 export const programNames = Object.keys(programs).filter((name): name is ProgramName => Object.hasOwn(programs, name));
 
 /**
- * One program alone, on a database that all share. It answers /healthz, /readyz and /metrics on WATERSHED_METRICS_PORT; `sql` does so
- * on its own door. Resolves when it is drained and stopped.
+ * One program alone, on a database that all share. It answers /healthz, /readyz and /metrics on WATERSHED_METRICS_PORT;
+ * `sql` does so on its own door. Resolves when it is drained and stopped.
  */
 export async function runProgram(name: ProgramName, { config, signal, note }: Pick<StartOptions, 'config' | 'signal' | 'note'>): Promise<void> {
   if (config.DATABASE_URL === undefined) {

@@ -1,5 +1,5 @@
-// Makes dist/, what the packed package runs: the rooms as JavaScript beside the files that they read at run time, in the same
-// places, so that a path relative to `import.meta` is the same in a clone and in the package.
+// Makes dist/, what the packed package runs: the rooms as JavaScript beside the files that they read at run time, in
+// the same places, so that a path relative to `import.meta` is the same in a clone and in the package.
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';

@@ -1,5 +1,6 @@
-// Makes helm/values.schema.json and the tables of helm/README.md from the options of core/config.ts and the chart's own values,
-// so that neither can differ from what the programs accept. `node build/chart.ts` writes; the chart's test says when it must.
+// Makes helm/values.schema.json and the tables of helm/README.md from the options of core/config.ts and the chart's own
+// values, so that neither can differ from what the programs accept. `node build/chart.ts` writes; the chart's test says
+// when it must.
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { load } from 'js-yaml';

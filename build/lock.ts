@@ -1,5 +1,6 @@
-// `npm ci` refuses a lock file that lacks a package of another system, and `npm install` writes such a lock file where it cannot get
-// one of them. `node build/lock.ts` writes what is missing by name and version; npm fetches it on no other system than its own.
+// `npm ci` refuses a lock file that lacks a package of another system, and `npm install` writes such a lock file where
+// it cannot get one of them. `node build/lock.ts` writes what is missing by name and version; npm fetches it on no
+// other system than its own.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 

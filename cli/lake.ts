@@ -24,7 +24,10 @@ export async function holdsLake(config: Config): Promise<boolean> {
   return config.DATABASE_URL !== undefined || await hasCluster(join(dataDirOf(config), 'postgres'));
 }
 
-/** Joins the embedded database that runs, or starts it for the while. Nothing is migrated. Errors are those of the parts. */
+/**
+ * Joins the embedded database that runs, or starts it for the while. Nothing is migrated. Errors are those of the
+ * parts.
+ */
 export async function openLakeParts(config: Config): Promise<LakeParts> {
   const dataDir = dataDirOf(config);
   await using stack = new AsyncDisposableStack();

@@ -4,7 +4,9 @@ import { findAdminToken } from '#core/auth/tokens.ts';
 import { expandHome, type Config } from '#core/config.ts';
 import { isWatershedError, WatershedError } from '#core/errors.ts';
 
-/** The running server as the command line reaches it: the address it wrote into the data folder, and the token there. */
+/**
+ * The running server as the command line reaches it: the address it wrote into the data folder, and the token there.
+ */
 export interface Server {
   readonly url: string;
   request(path: string, options?: { method?: string; body?: unknown; accept?: string; signal?: AbortSignal }): Promise<Response>;

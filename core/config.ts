@@ -80,8 +80,8 @@ type ValueOf<O> = O extends NumberOption ? number : O extends ChoiceOption<infer
 export type Config = { readonly [Name in OptionName]: ValueOf<(typeof options)[Name]> };
 
 /**
- * Reads every option once. Throws `bad_config` naming the variable, its value (not of secrets) and what is allowed, also
- * for a variable `WATERSHED_…` that does not exist. An empty value counts as not given.
+ * Reads every option once. Throws `bad_config` naming the variable, its value (not of secrets) and what is allowed,
+ * also for a variable `WATERSHED_…` that does not exist. An empty value counts as not given.
  */
 export function readConfig(environment: Readonly<Record<string, string | undefined>> = process.env): Config {
   for (const name of Object.keys(environment)) {

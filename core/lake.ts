@@ -9,8 +9,8 @@ export interface LakeParts {
 }
 
 /**
- * The first start writes down what the lake is made of; every later one must bring the same. Throws `foreign_lake` naming what
- * differs and what to do, before anything was read or written.
+ * The first start writes down what the lake is made of; every later one must bring the same. Throws `foreign_lake`
+ * naming what differs and what to do, before anything was read or written.
  */
 export async function requireOwnLake(database: Database, parts: LakeParts): Promise<void> {
   const [known] = await database.query<{ log_kind: string; log_identity: string; warehouse_uri: string }>(
@@ -35,7 +35,9 @@ export async function requireOwnLake(database: Database, parts: LakeParts): Prom
   }
 }
 
-/** Goes over to another log: whatever the old one still held and was not landed is given up. The caller records the gap. */
+/**
+ * Goes over to another log: whatever the old one still held and was not landed is given up. The caller records the gap.
+ */
 export async function changeLog(database: Database, logKind: string, logIdentity: string): Promise<{ before: string }> {
   return database.transaction(async (sql) => {
     const [old] = await sql.query<{ log_identity: string }>('select log_identity from watershed.lake for update');

@@ -1,6 +1,8 @@
 import type { Database } from './database/database.ts';
 
-/** Where the warehouse tells what it committed, so that jobs in other processes begin at once. A hint: it may be lost. */
+/**
+ * Where the warehouse tells what it committed, so that jobs in other processes begin at once. A hint: it may be lost.
+ */
 const channel = 'watershed_landed';
 
 export interface Landed {

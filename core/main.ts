@@ -22,7 +22,9 @@ import { openFileStore } from './store/file.ts';
 import { openS3Store } from './store/s3/s3.ts';
 import type { Store } from './store/store.ts';
 
-/** What every program leans on, opened by configuration: one variable each switches an engine in (architecture.md §3). */
+/**
+ * What every program leans on, opened by configuration: one variable each switches an engine in (architecture.md §3).
+ */
 export interface Foundation extends AsyncDisposable {
   readonly config: Config;
   readonly dataDir: string;
@@ -39,7 +41,10 @@ export interface Foundation extends AsyncDisposable {
   readonly holder: string;
 }
 
-/** Opens everything and refuses a lake that is made of other parts. What was opened is closed again when a later part fails. */
+/**
+ * Opens everything and refuses a lake that is made of other parts. What was opened is closed again when a later part
+ * fails.
+ */
 export async function openFoundation(config: Config): Promise<Foundation> {
   await using stack = new AsyncDisposableStack();
   const clock = systemClock;

@@ -19,8 +19,8 @@ export interface Probes extends AsyncDisposable {
 }
 
 /**
- * `/healthz`, `/readyz` and `/metrics` of a program without doors, for the orchestrator and Prometheus. It shows no data and asks for
- * no token: it belongs on a network of its own. Throws `bad_config` where the port is taken.
+ * `/healthz`, `/readyz` and `/metrics` of a program without doors, for the orchestrator and Prometheus. It shows no
+ * data and asks for no token: it belongs on a network of its own. Throws `bad_config` where the port is taken.
  */
 export async function openProbes(options: ProbesOptions): Promise<Probes> {
   const { host, port } = options;

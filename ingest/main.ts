@@ -23,8 +23,8 @@ export function samples(): Promise<SampleEvent[]> {
 }
 
 /**
- * Makes the sample events where the lake has never had an event: then the replay plays them. A lake that has or had events
- * is left as it is.
+ * Makes the sample events where the lake has never had an event: then the replay plays them. A lake that has or had
+ * events is left as it is.
  */
 export async function createSamples({ config, database }: Foundation, registry: Registry): Promise<void> {
   if (config.WATERSHED_SAMPLE === 'off') return;

@@ -120,7 +120,8 @@ function withNames(node: JsonObject, scope: Scope): Scope {
 }
 
 function named(scope: Scope, name: string): Scope {
-  // A name that looks like a file must never count as known: where we were mistaken about its scope, DuckDB would open the file.
+  // A name that looks like a file must never count as known: where we were mistaken about its scope, DuckDB would open
+  // the file.
   if (looksLikeFile(name)) {
     throw new Refusal(`${name} cannot be the name of a common table expression`, { hint: 'Give it a name without dots, slashes and stars.' });
   }

@@ -34,7 +34,8 @@ export async function openDuck(options: DuckOptions): Promise<Duck> {
     threads: String(options.threads),
     memory_limit: `${Math.floor(options.memoryBytes / 1e6)}MB`,
     temp_directory: join(staging, 'spill'),
-    // Files of a table are unordered sets of rows; without this DuckDB holds whole batches back to keep an order nobody asks for.
+    // Files of a table are unordered sets of rows; without this DuckDB holds whole batches back to keep an order nobody
+    // asks for.
     preserve_insertion_order: 'false',
     autoinstall_known_extensions: 'false',
     autoload_known_extensions: 'false',

@@ -36,7 +36,10 @@ const recentRowsMax = 4_000_000;
  */
 export class DuplicateIndex {
   readonly #files: LiveFiles;
-  /** Remembered files by number, oldest first. `path` is empty while a file is staged; `local` is where its bytes are now. */
+  /**
+   * Remembered files by number, oldest first. `path` is empty while a file is staged; `local` is where its bytes are
+   * now.
+   */
   readonly #recent = new Map<number, { path: string; local: string; rows: number; committed: boolean }>();
   #nextNumber = 0;
   #rows = 0;

@@ -23,8 +23,8 @@ export function duckType(type: ColumnType): string {
 }
 
 /**
- * Writes the rows of `query` (a SELECT whose columns carry the table's names, in any order) to one zstd Parquet file with
- * the table's field ids. Undefined when there are no rows. Throws `disk` when there is no space.
+ * Writes the rows of `query` (a SELECT whose columns carry the table's names, in any order) to one zstd Parquet file
+ * with the table's field ids. Undefined when there are no rows. Throws `disk` when there is no space.
  */
 export async function encodeParquet(
   connection: DuckDBConnection, query: string, spec: TableSpec, folder: string,

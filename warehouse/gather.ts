@@ -40,7 +40,8 @@ export interface GatherOptions {
 
 /**
  * Reads all partitions of a topic ahead and yields batches, on a clock of its own: a record waits at most `intervalMs`
- * for its batch to be closed, also when nothing follows. Memory is bounded by twice `batchBytes`, and one read a partition.
+ * for its batch to be closed, also when nothing follows. Memory is bounded by twice `batchBytes`, and one read a
+ * partition.
  */
 export async function* gather(options: GatherOptions, signal: AbortSignal): AsyncGenerator<Batch> {
   const { clock, batchBytes, intervalMs } = options;

@@ -45,7 +45,10 @@ export async function readLandings({ database, log }: HealthInput): Promise<Land
 
 const everyMs = 10_000;
 
-/** Keeps the gauges that the alert rules read (helm/files/alerts.yaml): they go on growing where the writer stands still. */
+/**
+ * Keeps the gauges that the alert rules read (helm/files/alerts.yaml): they go on growing where the writer stands
+ * still.
+ */
 export function healthProgram(
   input: HealthInput & { readonly metrics: Metrics; readonly clock: Clock; readonly dataDir: string },
 ): Service {

@@ -14,7 +14,10 @@ export interface Landing {
   readonly topic: Topic;
   /** The table that carries the offsets of this landing. */
   readonly table: TableName;
-  /** Turns a batch into files. Must not depend on anything but the batch and the tables: it may be run again after a crash. */
+  /**
+   * Turns a batch into files. Must not depend on anything but the batch and the tables: it may be run again after a
+   * crash.
+   */
   encode(batch: Batch, context: EncodeContext): Promise<EncodedBatch>;
 }
 
@@ -29,7 +32,10 @@ export interface EncodeContext {
 export interface EncodedBatch {
   readonly files: readonly { readonly table: TableName; readonly file: EncodedFile }[];
   readonly fates: ReadonlyMap<number, Fates>;
-  /** To be called with the path that each file (by its local path) got in the store, before anybody else reads staged files. */
+  /**
+   * To be called with the path that each file (by its local path) got in the store, before anybody else reads staged
+   * files.
+   */
   readonly onPlaced?: (paths: ReadonlyMap<string, string>) => Promise<void>;
   /** To be called once the files are part of the table. */
   readonly onCommitted?: () => Promise<void>;

@@ -42,7 +42,9 @@ export function warehouseProgram(foundation: Foundation, warehouse: Warehouse, h
 }
 
 const leaseName = 'warehouse';
-/** A standby takes over after this long: below the 10 s that are promised, above what a slow disk makes a renewal wait. */
+/**
+ * A standby takes over after this long: below the 10 s that are promised, above what a slow disk makes a renewal wait.
+ */
 const leaseTtlMs = 8_000;
 
 async function runWarehouse(foundation: Foundation, warehouse: Warehouse, hooks: WarehouseHooks, signal: AbortSignal): Promise<void> {

@@ -19,8 +19,9 @@ export interface TrimOptions {
 const landings = [postsLanding, rawLanding, ...rowLandings];
 
 /**
- * Forgets what every landing of a topic has in its table and what is older than the retention; never more: a partition of which one
- * landing has committed nothing yet stays whole. Resolves to the partitions in which something could be forgotten.
+ * Forgets what every landing of a topic has in its table and what is older than the retention; never more: a partition
+ * of which one landing has committed nothing yet stays whole. Resolves to the partitions in which something could be
+ * forgotten.
  */
 export async function trimLog(options: TrimOptions): Promise<{ topic: Topic; partition: number; before: bigint }[]> {
   const { log, catalog } = options;
@@ -41,7 +42,10 @@ export async function trimLog(options: TrimOptions): Promise<{ topic: Topic; par
   return trimmed;
 }
 
-/** The first offset of [from, to) whose record is younger than the retention, else `to`. Time grows with offsets: found by halving. */
+/**
+ * The first offset of [from, to) whose record is younger than the retention, else `to`. Time grows with offsets: found
+ * by halving.
+ */
 async function firstYoung(
   { log, clock, retentionMs }: TrimOptions, topic: Topic, partition: number, { from, to }: { from: bigint; to: bigint },
 ): Promise<bigint> {

@@ -39,10 +39,10 @@ export interface WriterOptions {
 }
 
 /**
- * The life of a record from log to table, for one landing: read on from the offsets that the table holds, gather a batch,
- * let DuckDB encode it, commit the files of all tables together with the new offsets and a ledger row per partition.
- * While one batch is committed the next is gathered and encoded. Whatever fails, nothing was acknowledged: the next start
- * begins where the table ends.
+ * The life of a record from log to table, for one landing: read on from the offsets that the table holds, gather a
+ * batch, let DuckDB encode it, commit the files of all tables together with the new offsets and a ledger row per
+ * partition. While one batch is committed the next is gathered and encoded. Whatever fails, nothing was acknowledged:
+ * the next start begins where the table ends.
  */
 export function createWriter(options: WriterOptions): Service {
   return { name: `landing ${options.landing.name}`, run: (signal) => runWriter(options, signal) };

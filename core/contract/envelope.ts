@@ -55,7 +55,9 @@ export function bodyRange(line: Uint8Array): { start: number; end: number } | un
 
 const prefix = Buffer.from(`{"v":${envelopeVersion},`);
 
-/** Parses a record wholly; throws `bad_request` when it is none. For tools and tests: the writer leaves this to DuckDB. */
+/**
+ * Parses a record wholly; throws `bad_request` when it is none. For tools and tests: the writer leaves this to DuckDB.
+ */
 export function decodeEnvelope(line: Uint8Array): { header: EnvelopeHeader; post: Buffer } {
   const range = bodyRange(line);
   if (range === undefined) throw new WatershedError('bad_request', 'not an envelope of version 1');

@@ -7,8 +7,8 @@ type ColumnName<Table extends RowTopic> = Exclude<(typeof tables)[Table]['column
 export type RowValue = string | number | boolean | bigint | null | readonly string[] | Uint8Array | Date;
 
 /**
- * A record of a row topic. Instants are ISO 8601 in UTC, bytes base64, 64-bit integers decimal text; a column that is not given is
- * null. The landing of the same name reads this back with typed columns (`warehouse/landings/rows.ts`).
+ * A record of a row topic. Instants are ISO 8601 in UTC, bytes base64, 64-bit integers decimal text; a column that is
+ * not given is null. The landing of the same name reads this back with typed columns (`warehouse/landings/rows.ts`).
  */
 export function encodeRecord<Table extends RowTopic>(
   _table: Table, row: Readonly<Partial<Record<ColumnName<Table>, RowValue | undefined>>>,
@@ -21,8 +21,8 @@ export function encodeRecord<Table extends RowTopic>(
 const quarantinedBytesMax = 1024 * 1024;
 
 /**
- * The record of topic `quarantine` for bytes that could not be understood before they reached the log. `bytesLength` is their whole
- * length where `bytes` are only the beginning.
+ * The record of topic `quarantine` for bytes that could not be understood before they reached the log. `bytesLength` is
+ * their whole length where `bytes` are only the beginning.
  */
 export function encodeQuarantined(
   input: { atMs: number; component: string; reason: string; topic: string; bytes: Uint8Array; bytesLength?: number | undefined },

@@ -1,4 +1,7 @@
-/** The tables of the lake: columns with their Iceberg field ids, partition spec 1 and sort order. All fields are optional. */
+/**
+ * The tables of the lake: columns with their Iceberg field ids, partition spec 1 and sort order. All fields are
+ * optional.
+ */
 
 export type PrimitiveType = 'boolean' | 'int' | 'long' | 'double' | 'string' | 'timestamptz' | 'binary';
 export type ColumnType = PrimitiveType | { readonly list: PrimitiveType; readonly elementId: number };

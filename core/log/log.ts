@@ -4,7 +4,8 @@
  * - **Ordering**: within a partition, offsets grow and a reader sees records in offset order. Offsets may have holes.
  * - **Durability**: when `append` resolves, the records survive the death of any process (and of the machine).
  * - **Visibility**: a reader never passes an offset whose batch is not yet committed.
- * - **Idempotence**: `append` is at least once: on `unavailable` the records may or may not be there. Duplicates are the
+ * - **Idempotence**: `append` is at least once: on `unavailable` the records may or may not be there. Duplicates are
+ * the
  *   writer's business.
  * - **Position**: readers keep their own offsets; the log knows nothing of its readers.
  * - **Errors**: `WatershedError` with code `unavailable` (retryable), `not_found` (no such topic), `bad_request`

@@ -40,7 +40,9 @@ export interface Matcher {
   match(post: MatchablePost): EventMatch[];
   /** The terms and accounts of one event that the post holds, whatever else its rule says: where a network decides. */
   matchedTerms(id: string, post: MatchablePost): string[];
-  /** A quick no for a post still in JSON, never for one that `match` finds an event for. `authorId` where it is known. */
+  /**
+   * A quick no for a post still in JSON, never for one that `match` finds an event for. `authorId` where it is known.
+   */
   mayMatch(json: string, authorId: string | undefined): boolean;
 }
 

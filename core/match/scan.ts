@@ -21,7 +21,9 @@ function kindsOfUnits(): Uint8Array {
   });
 }
 
-/** True where the code unit belongs to no word: spaces, punctuation, signs. Between the words of a phrase any may stand. */
+/**
+ * True where the code unit belongs to no word: spaces, punctuation, signs. Between the words of a phrase any may stand.
+ */
 export function isGap(text: string, at: number): boolean {
   const kind = kinds[text.charCodeAt(at)];
   if (kind === inWord) return false;

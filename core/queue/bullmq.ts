@@ -2,7 +2,10 @@ import type { Job as BullJob, JobsOptions, RepeatOptions, WorkerOptions } from '
 import { isWatershedError, messageOf, systemCode, WatershedError } from '../errors.ts';
 import type { Job, JobHandler, JobRequest, Queue, QueueStats, Schedule, WorkOptions } from './queue.ts';
 
-/** The name of a BullMQ job is our job's id: BullMQ's own ids are taken as long as a job is kept, also when it has failed. */
+/**
+ * The name of a BullMQ job is our job's id: BullMQ's own ids are taken as long as a job is kept, also when it has
+ * failed.
+ */
 type Processor = (job: BullJob<unknown>, token?: string, signal?: AbortSignal) => Promise<void>;
 
 /** What is used of BullMQ's queue. Its own type names the back end, and so would not be one type for both. */

@@ -11,8 +11,8 @@ const schema = 'bullmq';
 const connectionsPerWorker = 3;
 
 /**
- * The queue on BullMQ's PostgreSQL back end, in schema `bullmq`, which it makes and migrates (needs CREATE on the database
- * the first time). Throws `unavailable` where the database does not answer.
+ * The queue on BullMQ's PostgreSQL back end, in schema `bullmq`, which it makes and migrates (needs CREATE on the
+ * database the first time). Throws `unavailable` where the database does not answer.
  */
 export async function openPostgresQueue(url: string, retry: RetryOptions = {}): Promise<Queue> {
   const pools = new Set<pg.Pool>();
@@ -56,7 +56,8 @@ export async function openPostgresQueue(url: string, retry: RetryOptions = {}): 
 }
 
 function asConnection(pool: pg.Pool): PostgresConnectionOptions {
-  // BullMQ describes a pool in words of its own, which the types of `pg` match but for an overload; it takes a real one.
+  // BullMQ describes a pool in words of its own, which the types of `pg` match but for an overload; it takes a real
+  // one.
   return pool as unknown as PostgresConnectionOptions;
 }
 

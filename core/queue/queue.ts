@@ -9,7 +9,9 @@
 export interface Queue extends AsyncDisposable {
   readonly kind: 'redis' | 'postgres' | 'memory';
   enqueue(queue: string, job: JobRequest): Promise<void>;
-  /** Starts handling; several handlers (also in several processes) share the jobs. Closing it waits for what is running. */
+  /**
+   * Starts handling; several handlers (also in several processes) share the jobs. Closing it waits for what is running.
+   */
   work(queue: string, options: WorkOptions, handler: JobHandler): Promise<AsyncDisposable>;
   /** Enqueues `job` on a schedule, from now on. The same id again replaces the schedule. */
   schedule(queue: string, id: string, when: Schedule, job: JobRequest): Promise<void>;

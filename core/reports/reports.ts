@@ -55,7 +55,10 @@ interface Row {
   readonly secret: string; readonly status: 'active' | 'paused'; readonly version: number; readonly scheduled_until: Date;
 }
 
-/** Reports and their runs. Errors: `not_found`, `bad_request` (schedule, target), `conflict` (a run that cannot be retried). */
+/**
+ * Reports and their runs. Errors: `not_found`, `bad_request` (schedule, target), `conflict` (a run that cannot be
+ * retried).
+ */
 export interface Reports {
   list(): Promise<Report[]>;
   get(id: string): Promise<Report>;

@@ -16,7 +16,9 @@ const missedAfterMs = 10 * 60_000;
 // What a report may have to make up for at once; older slots are let go.
 const slotsMax = 500;
 
-/** The times at which a report is due. Throws `bad_request` for what is no cron expression (five fields) or time zone. */
+/**
+ * The times at which a report is due. Throws `bad_request` for what is no cron expression (five fields) or time zone.
+ */
 export function parseSchedule(cron: string, timeZone: string): Cron {
   try {
     if (cron.trim().split(/\s+/).length !== 5) throw new Error('it has five fields: minute, hour, day, month, weekday');
@@ -31,12 +33,13 @@ export function parseSchedule(cron: string, timeZone: string): Cron {
 }
 
 /**
- * The slots in (`after`, `now`], oldest first, each with whether it runs. Where a clock is turned back, a time that comes twice
- * is one slot; a time that the clock leaps over is the first moment after it.
+ * The slots in (`after`, `now`], oldest first, each with whether it runs. Where a clock is turned back, a time that
+ * comes twice is one slot; a time that the clock leaps over is the first moment after it.
  */
 export function dueSlots(cron: string, timeZone: string, catchUp: CatchUp, after: number, now: number): Slot[] {
   const schedule = parseSchedule(cron, timeZone);
-  // Backwards, so that years of rest cost no more than a day of it. `previousRuns` is strict, a slot of this moment is due.
+  // Backwards, so that years of rest cost no more than a day of it. `previousRuns` is strict, a slot of this moment is
+  // due.
   const times = schedule.previousRuns(slotsMax, new Date(now + 1000)).map((time) => time.getTime())
     .filter((time) => time > after && time <= now).toSorted((a, b) => a - b);
   const missed = times.filter((at) => now - at > missedAfterMs);

@@ -1,13 +1,16 @@
 /**
- * Immutable objects under keys such as `store/posts/data/0001.parquet`: no leading slash, no empty segment, and no `%` in
- * what is made here (what other engines made with one is read and deleted all the same).
+ * Immutable objects under keys such as `store/posts/data/0001.parquet`: no leading slash, no empty segment, and no `%`
+ * in what is made here (what other engines made with one is read and deleted all the same).
  *
  * - `put` and `putIfAbsent` are atomic and durable: a reader sees the whole object or none.
  * - Objects are written once; overwriting with other bytes is allowed by `put` but nothing here does it.
  * - **Errors**: `not_found`, `disk` (no space, no permission), `unavailable` (retryable).
  */
 export interface Store {
-  /** Where the store begins, as Iceberg paths name it, with scheme and without trailing slash: `file:///data/lake`, `s3://bucket/prefix`. */
+  /**
+   * Where the store begins, as Iceberg paths name it, with scheme and without trailing slash: `file:///data/lake`,
+   * `s3://bucket/prefix`.
+   */
   readonly uri: string;
   /** The bytes, or those from `start` up to and without `end`, as far as there are any. */
   get(key: string, range?: { readonly start: number; readonly end: number }): Promise<Uint8Array>;
@@ -33,7 +36,9 @@ export function keyOf(store: Store, path: string): string | undefined {
   return canonical.startsWith(root) ? canonical.slice(root.length) : undefined;
 }
 
-/** One spelling for paths that engines spell differently (`file:/x` by Spark, `s3a://` by Hadoop). For comparing only. */
+/**
+ * One spelling for paths that engines spell differently (`file:/x` by Spark, `s3a://` by Hadoop). For comparing only.
+ */
 export function canonicalPath(path: string): string {
   return path.replace(/^file:\/+/, 'file:///').replace(/^s3[an]:\/\//, 's3://');
 }

@@ -1,8 +1,8 @@
 import type { Builder, Dataquery } from '@grafana/grafana-foundation-sdk/cog';
 
 /**
- * The two ways in which Grafana reaches the lake. Panels, variables and alerts are written once, in SQL that both engines
- * understand; only the shape of a query in the dashboard's JSON and what the macros become differ.
+ * The two ways in which Grafana reaches the lake. Panels, variables and alerts are written once, in SQL that both
+ * engines understand; only the shape of a query in the dashboard's JSON and what the macros become differ.
  */
 export interface Variant {
   readonly name: 'postgres' | 'trino';

@@ -1,4 +1,7 @@
-/** What a report is made of: questions to the lake, and sections that show the answers. Rows in, bytes out; nothing here asks anyone. */
+/**
+ * What a report is made of: questions to the lake, and sections that show the answers. Rows in, bytes out; nothing here
+ * asks anyone.
+ */
 
 export type Cell = string | number | boolean | null;
 

@@ -41,8 +41,8 @@ const headerBytesMax = 4096;
 /**
  * Opens a file of posts: NDJSON or JSON of X API v2 and v1.1, or CrisisLex CSV, plain, gzip or zstd. The format is told
  * once, from the beginning of the file. Batches hold about a megabyte of it, or one record where that is longer.
- * Throws `not_found`, `disk`, `unsupported` (naming what was seen). A file that is damaged ends with `damage`, and a last record
- * that was cut off is dead.
+ * Throws `not_found`, `disk`, `unsupported` (naming what was seen). A file that is damaged ends with `damage`, and a
+ * last record that was cut off is dead.
  */
 export async function openArchive(path: string, options: ArchiveOptions): Promise<Archive> {
   const { format, begin } = await sniffArchive(path);

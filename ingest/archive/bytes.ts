@@ -90,8 +90,8 @@ function compressionOf(head: Buffer, path: string): Compression {
 }
 
 /**
- * The chunks of a stream up to its end or its first error. Node's own iteration of a stream throws away what was already
- * decompressed when the error comes, and with a truncated file that is the part that is still good.
+ * The chunks of a stream up to its end or its first error. Node's own iteration of a stream throws away what was
+ * already decompressed when the error comes, and with a truncated file that is the part that is still good.
  */
 async function* decompressed(
   file: Readable, compression: Compression, onDamage: (why: string) => void,

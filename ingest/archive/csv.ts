@@ -21,8 +21,8 @@ const carriageReturn = 0x0d;
 type State = 'begin' | 'bare' | 'quoted' | 'closing';
 
 /**
- * A CSV reader (RFC 4180; `\n`, `\r\n`) fed with chunks cut anywhere. A library would do for good files, but the ones we
- * know end at the first bad record, where this one sets the record's own bytes aside and goes on with the next line.
+ * A CSV reader (RFC 4180; `\n`, `\r\n`) fed with chunks cut anywhere. A library would do for good files, but the ones
+ * we know end at the first bad record, where this one sets the record's own bytes aside and goes on with the next line.
  */
 export function csvReader(): { push(chunk: Uint8Array): CsvRecord[]; end(): CsvRecord[] } {
   let pending: Buffer = Buffer.alloc(0);

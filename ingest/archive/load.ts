@@ -51,8 +51,8 @@ export interface LoadSummary {
 }
 
 /**
- * Puts the posts of files into topic `posts`, and what is none into `quarantine`. What is in the log stays there: after a
- * break the next run goes on behind the last stored place, and what it repeats the writer finds to be duplicate.
+ * Puts the posts of files into topic `posts`, and what is none into `quarantine`. What is in the log stays there: after
+ * a break the next run goes on behind the last stored place, and what it repeats the writer finds to be duplicate.
  * All files are looked at before the first is read: throws `not_found`, `disk` or `unsupported` naming the file.
  * Errors of the log: `unavailable` is tried again for a minute, others are thrown; the place is stored before.
  */

@@ -148,8 +148,8 @@ const longNumber = /[:[,]\s*-?\d{16}/;
 const rawJson = Reflect.get(JSON, 'rawJSON');
 
 /**
- * JSON whose integers keep all their digits: what is taken apart and put together again must not round an id. The compiler's
- * library knows neither the reviver's third argument nor `JSON.rawJSON`, hence `Reflect`.
+ * JSON whose integers keep all their digits: what is taken apart and put together again must not round an id. The
+ * compiler's library knows neither the reviver's third argument nor `JSON.rawJSON`, hence `Reflect`.
  */
 function parse(text: string): unknown {
   return longNumber.test(text) ? Reflect.apply(JSON.parse, JSON, [text, keepDigits]) : JSON.parse(text);

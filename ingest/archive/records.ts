@@ -99,7 +99,8 @@ const comma = 0x2c;
  * commas outside objects are taken as separators; what else stands there is a record of its own, for quarantine.
  */
 export function objectSplitter({ from, recordBytesMax }: SplitOptions): Splitter {
-  // `pending` begins at offset `base`; a record has begun at `start` within it, and `scanned` bytes of it are understood.
+  // `pending` begins at offset `base`; a record has begun at `start` within it, and `scanned` bytes of it are
+  // understood.
   let pending: Buffer = Buffer.alloc(0);
   let base = from;
   let scanned = 0;

@@ -9,15 +9,17 @@ export type ArchiveFormat =
   | { readonly layout: 'lines' | 'objects'; readonly shape: PostShape }
   | { readonly layout: 'empty' };
 
-/** A v1.1 tweet; a v2 object by itself; a v2 response about one post (`data` an object) or about many (`data` an array). */
+/**
+ * A v1.1 tweet; a v2 object by itself; a v2 response about one post (`data` an object) or about many (`data` an array).
+ */
 export type PostShape = 'v1' | 'v2.bare' | 'v2.response';
 
 /** So much of a file is looked at. A page of 500 posts with all fields is about 2 MB. */
 export const headBytesMax = 4 * 1024 * 1024;
 
 /**
- * Tells the format from the text a file begins with (`complete`: it is the whole file). Throws `unsupported`, naming what was
- * seen, for what holds no posts in any form that we read.
+ * Tells the format from the text a file begins with (`complete`: it is the whole file). Throws `unsupported`, naming
+ * what was seen, for what holds no posts in any form that we read.
  */
 export function sniffFormat(text: Buffer, complete: boolean, path: string): ArchiveFormat {
   const first = text.find((byte) => byte > 0x20);

@@ -11,9 +11,9 @@ import { distinctNames } from './json.ts';
 import { Sink } from './sink.ts';
 
 /**
- * An Arrow IPC stream: the schema, a record batch per chunk, the end. DuckDB's columns are laid out as Arrow's are, so that
- * numbers are taken as they stand; text is put together. What Arrow has no type for that its readers know (128-bit integers
- * beyond 38 digits, intervals, UUIDs, bits, unions) is text.
+ * An Arrow IPC stream: the schema, a record batch per chunk, the end. DuckDB's columns are laid out as Arrow's are, so
+ * that numbers are taken as they stand; text is put together. What Arrow has no type for that its readers know (128-bit
+ * integers beyond 38 digits, intervals, UUIDs, bits, unions) is text.
  */
 export const arrowEncoder: EncoderFactory = (columns) => {
   const names = distinctNames(columns.map(({ name }) => name));
@@ -246,7 +246,9 @@ function writtenText(column: Column, selection: Selection, count: number): Buffe
   return { offsets, values: scratch.take() };
 }
 
-/** Where the elements of each list are, put in a row: DuckDB's lists may overlap and come in any order, Arrow's may not. */
+/**
+ * Where the elements of each list are, put in a row: DuckDB's lists may overlap and come in any order, Arrow's may not.
+ */
 function listRows(column: Column, selection: Selection, count: number): { offsets: Int32Array; rows: Int32Array } {
   const words = new Uint32Array(column.data.buffer, column.data.byteOffset, column.count * 4);
   const offsets = new Int32Array(count + 1);

@@ -15,7 +15,8 @@ export interface ScalarWriter {
 
 /**
  * The text of a column's cells, the same in JSON and CSV: numbers in full, instants as ISO 8601 with microseconds
- * (`Z` where the type has a zone: sessions run in UTC), blobs in base64. Text columns and nested ones are left to the encoders: undefined.
+ * (`Z` where the type has a zone: sessions run in UTC), blobs in base64. Text columns and nested ones are left to the
+ * encoders: undefined.
  */
 export function scalarWriter(column: Column): ScalarWriter | undefined {
   switch (column.type.typeId) {

@@ -3,15 +3,18 @@ import duckdb from '@duckdb/node-bindings';
 import { stringBytes, type Strings } from './strings.ts';
 
 /**
- * One column of a chunk as DuckDB lays it out, read without making a JavaScript value per cell. Copies of DuckDB's memory,
- * except that text and blobs are fetched when `strings` is called: call it while the chunk lives.
+ * One column of a chunk as DuckDB lays it out, read without making a JavaScript value per cell. Copies of DuckDB's
+ * memory, except that text and blobs are fetched when `strings` is called: call it while the chunk lives.
  */
 export interface Column {
   readonly type: DuckDBType;
   readonly count: number;
   /** One bit per row, least significant first, 1 = there is a value; undefined where no value is null. */
   readonly validity: Uint8Array | undefined;
-  /** Fixed-width storage, little endian: the number itself; for a list its offset and length (8 bytes each) in `children[0]`. */
+  /**
+   * Fixed-width storage, little endian: the number itself; for a list its offset and length (8 bytes each) in
+   * `children[0]`.
+   */
   readonly data: Uint8Array;
   /** Elements of a list or array, keys and values of a map (one struct), members of a struct. */
   readonly children: readonly Column[];
@@ -32,7 +35,9 @@ export function isNull(column: Column, row: number): boolean {
   return validity !== undefined && ((validity[row >> 3] ?? 0) & (1 << (row & 7))) === 0;
 }
 
-/** Some thousand rows. `columns` is made when first asked for; `duckdb` is the same chunk as the package presents it. */
+/**
+ * Some thousand rows. `columns` is made when first asked for; `duckdb` is the same chunk as the package presents it.
+ */
 export interface Chunk {
   readonly rowCount: number;
   readonly columns: readonly Column[];

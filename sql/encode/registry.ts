@@ -2,8 +2,8 @@ import type { Encoding } from '../engine/engine.ts';
 import type { EncoderFactory } from './encoder.ts';
 
 /**
- * The encoder of each encoding. Loaded inside the engine's child process, and only the one that a statement asks for, so
- * that a door's encoder may lean on what it likes.
+ * The encoder of each encoding. Loaded inside the engine's child process, and only the one that a statement asks for,
+ * so that a door's encoder may lean on what it likes.
  */
 export async function encoderFor(encoding: Encoding): Promise<EncoderFactory | undefined> {
   const formats = /^pg\.mixed:([01]+)$/.exec(encoding)?.[1];

@@ -13,10 +13,11 @@ const pageBytes = 4096;
 const two32 = 4294967296;
 
 /**
- * Locates the bytes of a column of `string_t` (16 bytes each: length, then the bytes themselves or 4 bytes of prefix and a
- * pointer). Fetching one string through the bindings costs 1.3 µs; neighbours are therefore fetched in one call, which made
- * a million texts of 57 bytes six times quicker. Strings of a page or of a heap block stand close together and mostly in
- * order. A run is only stretched over a gap that lies wholly in the memory pages of its two neighbours, which both exist.
+ * Locates the bytes of a column of `string_t` (16 bytes each: length, then the bytes themselves or 4 bytes of prefix
+ * and a pointer). Fetching one string through the bindings costs 1.3 µs; neighbours are therefore fetched in one call,
+ * which made a million texts of 57 bytes six times quicker. Strings of a page or of a heap block stand close together
+ * and mostly in order. A run is only stretched over a gap that lies wholly in the memory pages of its two neighbours,
+ * which both exist.
  */
 export function stringBytes(data: Uint8Array, count: number, validity: Uint8Array | undefined): Strings {
   const words = new Uint32Array(data.buffer, data.byteOffset, count * 4);

@@ -29,7 +29,10 @@ const statementCharsMax = 10_000;
 const keptMs = 90 * 86_400_000;
 const pruneIntervalMs = 3_600_000;
 
-/** Writes statements to table watershed.statement_audit, a second's worth at a time, and drops those of more than 90 days. */
+/**
+ * Writes statements to table watershed.statement_audit, a second's worth at a time, and drops those of more than 90
+ * days.
+ */
 export function openStatementAudit(deps: { database: Database; clock: Clock; logger: Logger; metrics: Metrics }): StatementAudit {
   const { database, clock, logger, metrics } = deps;
   const lost = metrics.counter('watershed_audit_entries_lost_total', 'Statements that could not be written to the audit');

@@ -1,7 +1,8 @@
 /**
  * Runs one read-only statement at a time on behalf of a principal.
  *
- * - The statement has passed the guard before anything of it runs; a refusal is `statement_refused` with what is allowed.
+ * - The statement has passed the guard before anything of it runs; a refusal is `statement_refused` with what is
+ * allowed.
  * - It sees one snapshot per table, taken when it starts.
  * - Rows come encoded by the encoder asked for, chunk by chunk; the consumer's pace holds the engine back.
  * - **Errors**: `statement_refused`, `statement_failed` (with SQLSTATE and position where known), `limit_exceeded`,
@@ -25,15 +26,18 @@ export interface Statement {
   readonly limits: Limits;
   /** Aborting it cancels the statement. */
   readonly signal: AbortSignal;
-  /** Called now and then while it runs, with how much of the work is done (0 to 100); undefined where the engine cannot tell. */
+  /**
+   * Called now and then while it runs, with how much of the work is done (0 to 100); undefined where the engine cannot
+   * tell.
+   */
   readonly onProgress?: (percent: number | undefined) => void;
 }
 
 export type Param = string | number | bigint | boolean | null;
 
 /**
- * How rows leave the engine. `json` is `[…],[…]` without the outer brackets; `pg.*` are DataRow messages, `pg.mixed:` with a
- * digit per column, 0 for text and 1 for binary.
+ * How rows leave the engine. `json` is `[…],[…]` without the outer brackets; `pg.*` are DataRow messages, `pg.mixed:`
+ * with a digit per column, 0 for text and 1 for binary.
  */
 export type Encoding = 'json' | 'ndjson' | 'csv' | 'arrow' | 'parquet' | 'pg.text' | 'pg.binary' | `pg.mixed:${string}`;
 

@@ -89,8 +89,8 @@ const steadyFunctions = new Set(['+', '-', '*', 'trunc', 'to_years', 'to_months'
   'to_seconds', 'to_milliseconds', 'to_microseconds', 'to_timestamp', 'make_timestamptz', 'make_timestamp', 'make_date', 'date_trunc']);
 
 /**
- * How an expression without columns depends on the clock. `rising`: it only grows with time, so that what is computed now is
- * at most what the statement will compute a moment later. Undefined: it is no constant, or we cannot tell.
+ * How an expression without columns depends on the clock. `rising`: it only grows with time, so that what is computed
+ * now is at most what the statement will compute a moment later. Undefined: it is no constant, or we cannot tell.
  */
 export function constancy(node: Json | undefined): 'steady' | 'rising' | undefined {
   if (!isObject(node)) return undefined;
@@ -117,7 +117,10 @@ function functionConstancy(name: string, children: readonly ('steady' | 'rising'
   return minuend || (name === 'date_trunc' && children[0] === 'steady') ? 'rising' : undefined;
 }
 
-/** Whether leaving out files by `column operator expression`, computed now, is right for the statement that runs a moment later. */
+/**
+ * Whether leaving out files by `column operator expression`, computed now, is right for the statement that runs a
+ * moment later.
+ */
 function isUsable(operator: Comparison['operator'], node: Json | undefined): node is JsonObject {
   const how = constancy(node);
   return how === 'steady' || (how === 'rising' && (operator === '>' || operator === '>='));

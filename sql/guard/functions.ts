@@ -1,6 +1,7 @@
 /**
- * What a statement may call, by name: DuckDB v1.5.5's `duckdb_functions()` gone through once. Everything else is refused,
- * so a function of a later version is refused until somebody has looked at it; a test compares these lists with the engine.
+ * What a statement may call, by name: DuckDB v1.5.5's `duckdb_functions()` gone through once. Everything else is
+ * refused, so a function of a later version is refused until somebody has looked at it; a test compares these lists
+ * with the engine.
  */
 
 const words = (...lines: string[]): readonly string[] => lines.flatMap((line) => line.split(' '));

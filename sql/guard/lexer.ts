@@ -12,7 +12,8 @@ const wordPart = /[\p{L}\p{N}_$\u{80}-\u{10ffff}]/u;
 
 /**
  * Cuts SQL into tokens, as PostgreSQL's scanner (DuckDB's model) does: nested comments, dollar quotes, E'' strings.
- * Nothing that decides on safety leans on it: what runs is judged by DuckDB's own parse tree. An unclosed string or comment ends at the end of the text.
+ * Nothing that decides on safety leans on it: what runs is judged by DuckDB's own parse tree. An unclosed string or
+ * comment ends at the end of the text.
  */
 export function tokens(sql: string): Token[] {
   const found: Token[] = [];
@@ -114,7 +115,10 @@ export function splitStatements(sql: string): { readonly text: string; readonly 
 }
 
 export interface Explained {
-  /** What is put before the statement: `EXPLAIN `, `EXPLAIN ANALYZE `, either with `(FORMAT JSON)`; empty for a plain statement. */
+  /**
+   * What is put before the statement: `EXPLAIN `, `EXPLAIN ANALYZE `, either with `(FORMAT JSON)`; empty for a plain
+   * statement.
+   */
   readonly prefix: string;
   /** The statement inside. */
   readonly body: string;

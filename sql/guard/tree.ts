@@ -42,7 +42,10 @@ interface SourceJson {
 // The compiler's library does not know `context.source` and `rawJSON` yet; Node has both since 21.
 const sourceJson = JSON as unknown as SourceJson;
 
-/** Parses a tree; integers that a number cannot hold stay as they are written, so that an expression can be handed back to DuckDB. */
+/**
+ * Parses a tree; integers that a number cannot hold stay as they are written, so that an expression can be handed back
+ * to DuckDB.
+ */
 export function parseTree(text: string): Json {
   const value = sourceJson.parse(text, (_key, member, { source }) =>
     typeof member === 'number' && source !== undefined && Number.isInteger(member) && !Number.isSafeInteger(member)

@@ -56,7 +56,10 @@ export class Refusal extends Error {
 /** Insufficient privilege: what the doors answer a refused statement with. */
 export const refusedState = '42501';
 
-/** As the engine's error: `statement_refused`, or `statement_failed` for a mistake; the position counts characters from 1. */
+/**
+ * As the engine's error: `statement_refused`, or `statement_failed` for a mistake; the position counts characters from
+ * 1.
+ */
 export function refusalError(refusal: Refusal, sql: string, offsetBytes = 0): WatershedError {
   const context = {
     sqlstate: refusal.sqlstate ?? refusedState,

@@ -18,7 +18,10 @@ export const formats: readonly Format[] = [
   { name: 'parquet', encoding: 'parquet', mediaType: 'application/vnd.apache.parquet', contentType: 'application/vnd.apache.parquet' },
 ];
 
-/** The format a request asks for: `?format=`, else the first of Accept that we have, else JSON. `bad_request` for an unknown one. */
+/**
+ * The format a request asks for: `?format=`, else the first of Accept that we have, else JSON. `bad_request` for an
+ * unknown one.
+ */
 export function formatOf(request: FastifyRequest): Format {
   const asked = new URLSearchParams(request.url.split('?')[1] ?? '').get('format');
   const names = formats.map(({ name }) => name).join(', ');

@@ -6,8 +6,8 @@ import { sessionSeconds } from '#core/auth/codes.ts';
 import { WatershedError } from '#core/errors.ts';
 
 /**
- * Who may enter (architecture.md §9): every route but the open ones asks for a bearer token or a session cookie; a foreign
- * Host is refused, and a cookie changes things only from a page of ours.
+ * Who may enter (architecture.md §9): every route but the open ones asks for a bearer token or a session cookie; a
+ * foreign Host is refused, and a cookie changes things only from a page of ours.
  */
 export interface IdentityOptions {
   readonly auth: Auth;

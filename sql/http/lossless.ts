@@ -8,8 +8,8 @@ interface SourceJson {
 const sourceJson = JSON as unknown as SourceJson;
 
 /**
- * Parses JSON; integers that a number does not hold become bigint. The slow way (seven times slower) is only taken where
- * there is a number of 16 digits or more. `bad_request` for what is no JSON, or has a key `__proto__`.
+ * Parses JSON; integers that a number does not hold become bigint. The slow way (seven times slower) is only taken
+ * where there is a number of 16 digits or more. `bad_request` for what is no JSON, or has a key `__proto__`.
  */
 export function parseLossless(text: string): unknown {
   try {

@@ -17,8 +17,8 @@ export function copyWriter(options: CopyOptions): CopyWriter {
 }
 
 function binaryWriter(): CopyWriter {
-  // Signature, flags, length of the header's extension. It goes with the first row, as PostgreSQL sends it: ADBC's reader
-  // takes the first message apart and expects a row behind the header.
+  // Signature, flags, length of the header's extension. It goes with the first row, as PostgreSQL sends it: ADBC's
+  // reader takes the first message apart and expects a row behind the header.
   let header = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
   const withHeader = (body: Uint8Array): Buffer => {
     const whole = copyData(Buffer.concat([header, body]));
@@ -108,7 +108,8 @@ function textCell({ delimiter }: CopyOptions): CellWriter {
   };
 }
 
-// Quoted where the value would be misread: delimiter, quote, line ends, the NULL text, or `\.` alone (CopyAttributeOutCSV).
+// Quoted where the value would be misread: delimiter, quote, line ends, the NULL text, or `\.` alone
+// (CopyAttributeOutCSV).
 function csvCell({ delimiter, quote, escape, nullText, forceQuote }: CopyOptions): CellWriter {
   const special = new Set([delimiter.charCodeAt(0), quote.charCodeAt(0), 0x0a, 0x0d]);
   const nullBytes = Buffer.from(nullText);

@@ -13,7 +13,10 @@ export type Format = 0 | 1;
 export const pgTextEncoder: EncoderFactory = () => dataRows(() => 0);
 export const pgBinaryEncoder: EncoderFactory = () => dataRows(() => 1);
 
-/** The same with a format per column, `formats` being one digit each: pgjdbc asks for some columns in text, some in binary. */
+/**
+ * The same with a format per column, `formats` being one digit each: pgjdbc asks for some columns in text, some in
+ * binary.
+ */
 export function pgMixedEncoder(formats: string): EncoderFactory {
   return () => dataRows((index) => (formats[index] === '1' ? 1 : 0));
 }

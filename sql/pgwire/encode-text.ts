@@ -8,7 +8,10 @@ import { checkDate, intervalText, splitMicros, writeDate, writeOffset, writeTime
 import { float4Text, float8Text } from './numbers.ts';
 import { oids, pgTypeOf } from './types.ts';
 
-/** Writes a cell that is not NULL in PostgreSQL's text format, as its own output functions do (dates in ISO, times in UTC). */
+/**
+ * Writes a cell that is not NULL in PostgreSQL's text format, as its own output functions do (dates in ISO, times in
+ * UTC).
+ */
 export function textCell(column: Column): CellWriter {
   const { type, data } = column;
   if (pgTypeOf(typeName(type)).oid === oids.jsonb) return jsonCell(column);

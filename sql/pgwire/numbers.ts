@@ -39,7 +39,10 @@ function scientific(text: string): string {
   return `${mantissa}e${exponent.slice(0, 1)}${exponent.slice(1).padStart(2, '0')}`;
 }
 
-/** The body of a binary numeric (numeric_send): digits of base 10,000, the first one's weight, sign, digits after the point. */
+/**
+ * The body of a binary numeric (numeric_send): digits of base 10,000, the first one's weight, sign, digits after the
+ * point.
+ */
 export function writeNumeric(out: Sink, unscaled: bigint, scale: number): void {
   const negative = unscaled < 0n;
   const digits = String(negative ? -unscaled : unscaled).padStart(scale + 1, '0');

@@ -42,7 +42,9 @@ const answerBytesMax = 32 * 1024 * 1024;
 const tablesAgeMaxMs = 60_000;
 const idleMs = 60_000;
 
-/** Makes the shadow what the engine's tables are, and opens the door to it. Throws as `prepareShadow`, or `unavailable`. */
+/**
+ * Makes the shadow what the engine's tables are, and opens the door to it. Throws as `prepareShadow`, or `unavailable`.
+ */
 export async function openShadow(options: ShadowOptions): Promise<Shadow> {
   const { adminUrl, engineTables, clock } = options;
   const denied = await prepareShadow(adminUrl, options.timeoutMs ?? 5000);

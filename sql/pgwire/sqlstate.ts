@@ -26,7 +26,9 @@ const states: Readonly<Record<ErrorCode, string>> = {
   internal: 'XX000',
 };
 
-/** An error as the wire tells it. `statement` and `offset` turn a position in an engine's text into one of the client's. */
+/**
+ * An error as the wire tells it. `statement` and `offset` turn a position in an engine's text into one of the client's.
+ */
 export function errorFields(error: unknown, severity: 'ERROR' | 'FATAL' = 'ERROR'): ErrorFields {
   if (!isWatershedError(error)) {
     return {

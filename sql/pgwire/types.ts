@@ -1,4 +1,6 @@
-/** How a column is announced: PostgreSQL's own OID, never an invented one (clients look them up and fail on strangers). */
+/**
+ * How a column is announced: PostgreSQL's own OID, never an invented one (clients look them up and fail on strangers).
+ */
 export interface PgType {
   readonly oid: number;
   /** `typlen`: bytes of a fixed-size value, -1 for others. */

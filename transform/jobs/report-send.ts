@@ -25,8 +25,8 @@ export interface SenderOptions {
 }
 
 /**
- * Sends one file to one recipient. Throws `unavailable` (it did not go out), `commit_unknown` (it was handed over and the answer
- * was lost: perhaps it went out), `bad_config` (no mail server), `forbidden` (refused for good).
+ * Sends one file to one recipient. Throws `unavailable` (it did not go out), `commit_unknown` (it was handed over and
+ * the answer was lost: perhaps it went out), `bad_config` (no mail server), `forbidden` (refused for good).
  */
 export type Send = (outgoing: Outgoing, signal: AbortSignal) => Promise<void>;
 

@@ -145,7 +145,8 @@ async function deliverOne({ database, clock, send }: ReportJobOptions, run: Run,
     'select content_type, bytes from watershed.report_output where run_id = $1 and format = $2', [run.id, delivery.format]);
   if (file === undefined) throw new WatershedError('corrupt', `run ${run.id} has lost its ${delivery.format}`);
   const where = 'where run_id = $1 and position = $2';
-  // `sending` from before: a process died between handing it over and writing it down. Mail cannot tell; a webhook knows the key.
+  // `sending` from before: a process died between handing it over and writing it down. Mail cannot tell; a webhook
+  // knows the key.
   const twice = delivery.state === 'sending' && delivery.kind === 'mail';
   await database.execute(`update watershed.report_delivery set state = 'sending', attempts = attempts + 1, perhaps_twice = perhaps_twice or $3 ${where}`,
     [run.id, delivery.position, twice]);

@@ -7,8 +7,9 @@ import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { diskError } from '#core/disk.ts';
 import { messageOf, systemCode, WatershedError } from '#core/errors.ts';
 
-// A backup is a tar (POSIX ustar) in zstd, so that `tar --zstd -tf` shows what is in it. Its last member is `index.json` with
-// size and SHA-256 of every other one: a file that was cut short has none, and is refused before anything is written.
+// A backup is a tar (POSIX ustar) in zstd, so that `tar --zstd -tf` shows what is in it. Its last member is
+// `index.json` with size and SHA-256 of every other one: a file that was cut short has none, and is refused before
+// anything is written.
 
 const block = 512;
 const indexName = 'index.json';
@@ -27,8 +28,8 @@ export interface Index<About> {
 }
 
 /**
- * Writes the members as they come and the index after them; the file gets its name once it is whole and synced. `about` is asked
- * last, when everything is known. **Errors**: `already_exists`, `disk`, and those of the members.
+ * Writes the members as they come and the index after them; the file gets its name once it is whole and synced. `about`
+ * is asked last, when everything is known. **Errors**: `already_exists`, `disk`, and those of the members.
  */
 export async function writeArchive<About>(path: string, members: AsyncIterable<Member>, about: () => About): Promise<Index<About>> {
   const half = `${path}.half`;
@@ -86,8 +87,8 @@ function header(name: string, size: number): Uint8Array {
 }
 
 /**
- * Reads the whole file once and returns its index, when every member is what the index says. **Errors**: `corrupt` (no backup,
- * cut short, changed), `not_found`, `disk`.
+ * Reads the whole file once and returns its index, when every member is what the index says. **Errors**: `corrupt` (no
+ * backup, cut short, changed), `not_found`, `disk`.
  */
 export async function checkArchive<About>(path: string): Promise<Index<About>> {
   const seen = new Map<string, string>();

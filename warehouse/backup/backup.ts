@@ -33,10 +33,12 @@ export interface BackupOptions {
 }
 
 /**
- * Writes database and warehouse at one point in time into one file: the rows as one transaction sees them, and every object that
- * the table metadata of that moment reaches. Everything may go on meanwhile: objects never change. A log in Kafka is not in it.
+ * Writes database and warehouse at one point in time into one file: the rows as one transaction sees them, and every
+ * object that the table metadata of that moment reaches. Everything may go on meanwhile: objects never change. A log in
+ * Kafka is not in it.
  *
- * **Errors**: `not_found` (no lake yet), `conflict` (upkeep took an object away meanwhile: run it again), `disk`, `unavailable`.
+ * **Errors**: `not_found` (no lake yet), `conflict` (upkeep took an object away meanwhile: run it again), `disk`,
+ * `unavailable`.
  */
 export async function backUp(path: string, options: BackupOptions): Promise<BackupAbout> {
   const { database, store, clock, signal } = options;

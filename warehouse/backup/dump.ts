@@ -2,8 +2,8 @@ import type { Database, Sql } from '#core/database/database.ts';
 import { WatershedError } from '#core/errors.ts';
 import { partBytesMax, type Member } from './archive.ts';
 
-// Tables travel as the text form of their rows, which every version of PostgreSQL reads and which loses nothing: that makes a
-// backup the way across a major version of the embedded server too.
+// Tables travel as the text form of their rows, which every version of PostgreSQL reads and which loses nothing: that
+// makes a backup the way across a major version of the embedded server too.
 
 export interface DatabaseAbout {
   /** Number of the newest migration that the rows are shaped by. */

@@ -24,7 +24,10 @@ export interface Reach {
 
 const order: readonly ObjectKind[] = ['plain', 'manifest', 'list', 'metadata'];
 
-/** Everything that the metadata files of tables reach, all snapshots included, and what lies in the store beside the tables. */
+/**
+ * Everything that the metadata files of tables reach, all snapshots included, and what lies in the store beside the
+ * tables.
+ */
 export async function reach(store: Store, locations: readonly string[], views: readonly string[]): Promise<Reach> {
   const found = new Map<string, ObjectKind>();
   const folders: string[] = [];
@@ -67,7 +70,10 @@ export interface Move {
   readonly to: string;
 }
 
-/** The key under which an object is restored: `%` of other engines' partition folders, which we do not write, becomes `_`. */
+/**
+ * The key under which an object is restored: `%` of other engines' partition folders, which we do not write, becomes
+ * `_`.
+ */
 export const restoredKey = (key: string): string => key.replaceAll('%', '_');
 
 /** The path after the move; what lies elsewhere stays what it is. */
@@ -79,8 +85,8 @@ export function moved(path: string, { from, to }: Move): string {
 }
 
 /**
- * The bytes of an object after the move. `lengths` holds the lengths of the manifests that were rewritten, by their new paths: a
- * list names them. **Errors**: `corrupt`.
+ * The bytes of an object after the move. `lengths` holds the lengths of the manifests that were rewritten, by their new
+ * paths: a list names them. **Errors**: `corrupt`.
  */
 export function rewrite(object: FoundObject, bytes: Uint8Array, move: Move, lengths: Map<string, number>): Uint8Array {
   switch (object.kind) {

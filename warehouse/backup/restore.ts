@@ -20,12 +20,12 @@ export interface RestoreOptions {
 }
 
 /**
- * Puts a backup into an empty place, which may be another folder, bucket or database: paths in the tables are written anew. The
- * whole file is checked before anything is written; the database comes last and in one transaction, so a restore that breaks off
- * leaves no lake, only files to be removed.
+ * Puts a backup into an empty place, which may be another folder, bucket or database: paths in the tables are written
+ * anew. The whole file is checked before anything is written; the database comes last and in one transaction, so a
+ * restore that breaks off leaves no lake, only files to be removed.
  *
- * **Errors**: `corrupt` (the file is not whole), `already_exists` (the place is not empty), `foreign_lake` (a newer Watershed made
- * it, or position deletes bind it to its address), `disk`, `unavailable`.
+ * **Errors**: `corrupt` (the file is not whole), `already_exists` (the place is not empty), `foreign_lake` (a newer
+ * Watershed made it, or position deletes bind it to its address), `disk`, `unavailable`.
  */
 export async function restore(path: string, options: RestoreOptions): Promise<BackupAbout> {
   const { database, store, staging, signal } = options;

@@ -46,7 +46,10 @@ async function encodePosts(batch: Batch, context: EncodeContext): Promise<Encode
   }
 }
 
-/** Fills table `projected`: the rows of all staged files, with `key` (hash of the identity) and `reason` (why a row is dead). */
+/**
+ * Fills table `projected`: the rows of all staged files, with `key` (hash of the identity) and `reason` (why a row is
+ * dead).
+ */
 async function project(files: readonly StagedFile[], { connection }: EncodeContext): Promise<void> {
   const selects = files.map((file) => selectFrom(file));
   const columns = tables.posts.columns.map(({ name }) => name);

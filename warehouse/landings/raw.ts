@@ -10,8 +10,8 @@ import type { EncodeContext, EncodedBatch, Landing } from '../landing.ts';
 import { stageRaw } from '../stage.ts';
 
 /**
- * Topic `posts` into table `raw`: the source's own JSON, byte for byte. A record that landing `posts` sets aside has its
- * bytes in `quarantine` and counts as dead here where it cannot be read either.
+ * Topic `posts` into table `raw`: the source's own JSON, byte for byte. A record that landing `posts` sets aside has
+ * its bytes in `quarantine` and counts as dead here where it cannot be read either.
  */
 export const rawLanding: Landing = { name: 'raw', topic: 'posts', table: 'raw', encode: encodeRaw };
 

@@ -2,7 +2,8 @@ import type { PostFormat } from '#core/contract/envelope.ts';
 
 /**
  * How one format of post becomes a row of `posts`, in DuckDB's SQL over a typed JSON reading of the record.
- * The writer reads lines with `read_ndjson(columns = {o: BIGINT, p: INTEGER, events: …, receivedAt: VARCHAR, post: <postType>})`.
+ * The writer reads lines with `read_ndjson(columns = {o: BIGINT, p: INTEGER, events: …, receivedAt: VARCHAR, post:
+ * <postType>})`.
  */
 export interface Projection {
   readonly format: PostFormat;

@@ -1,8 +1,8 @@
 /** Pieces of DuckDB SQL that the projections share. All are total: what does not fit gives null, never an error. */
 
 /**
- * X escapes these three in texts, and no others; the ampersand comes last so that `&amp;lt;` stays `&lt;`. Few texts hold
- * one, and three replacements cost more than all the rest of a projection.
+ * X escapes these three in texts, and no others; the ampersand comes last so that `&amp;lt;` stays `&lt;`. Few texts
+ * hold one, and three replacements cost more than all the rest of a projection.
  */
 export function unescaped(text: string): string {
   const replaced = `replace(replace(replace(${text}, '&lt;', '<'), '&gt;', '>'), '&amp;', '&')`;
@@ -10,8 +10,8 @@ export function unescaped(text: string): string {
 }
 
 /**
- * The first element of a list of structs whose member is `value`. Three times cheaper than a `list_filter` that compares
- * within its lambda, which would carry `value` along for every element.
+ * The first element of a list of structs whose member is `value`. Three times cheaper than a `list_filter` that
+ * compares within its lambda, which would carry `value` along for every element.
  */
 export function where(list: string, member: string, value: string): string {
   return `${list}[list_position(list_transform(${list}, lambda x: x.${member}), ${value})]`;

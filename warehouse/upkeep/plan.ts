@@ -19,7 +19,9 @@ export interface UpkeepLimits {
   readonly hotBytesTarget: number;
   /** Filing begins when so much is hot: below it one or two hot files answer as fast as many filed ones. */
   readonly fileAtHotBytes: number;
-  /** A partition is worth a file of its own from this size on; what is smaller stays hot together until it has grown. */
+  /**
+   * A partition is worth a file of its own from this size on; what is smaller stays hot together until it has grown.
+   */
   readonly partitionBytesMin: number;
   /** So many small files of one partition are packed into one of up to `packedBytesTarget`. */
   readonly packFilesMin: number;
@@ -38,7 +40,10 @@ export const upkeepLimits: UpkeepLimits = {
 /** From this share of its target on a file is large enough to be left as it is. */
 const largeShare = 0.5;
 
-/** Looks at the live files; `hotSpecIds` are the ids of specs without fields, `fileable` whether rows can be filed at all. */
+/**
+ * Looks at the live files; `hotSpecIds` are the ids of specs without fields, `fileable` whether rows can be filed at
+ * all.
+ */
 export function planUpkeep(
   files: readonly PlannedFile[], hotSpecIds: ReadonlySet<number>, fileable: boolean, limits: UpkeepLimits = upkeepLimits,
 ): UpkeepPlan {
@@ -55,8 +60,8 @@ export function planUpkeep(
 const leftShare = 0.5;
 
 /**
- * The largest hot file is not counted: it may be what an earlier filing left because its partitions are small. So a filing
- * comes only after as much has arrived again (or half of what was left), however scattered the rows are.
+ * The largest hot file is not counted: it may be what an earlier filing left because its partitions are small. So a
+ * filing comes only after as much has arrived again (or half of what was left), however scattered the rows are.
  */
 function isFilingDue(hot: readonly PlannedFile[], limits: UpkeepLimits): boolean {
   const largest = Math.max(0, ...hot.map(({ bytes }) => bytes));
@@ -71,8 +76,8 @@ function partitionKey({ specId, partition }: PlannedFile): string {
 }
 
 /**
- * The files that are merged, from the smallest on: a file comes along only when those below it have grown to its size. So a
- * row is rewritten once for each doubling, and fewer than `filesMin` + log2(largest / smallest) files stay apart.
+ * The files that are merged, from the smallest on: a file comes along only when those below it have grown to its size.
+ * So a row is rewritten once for each doubling, and fewer than `filesMin` + log2(largest / smallest) files stay apart.
  */
 function worthMerging(files: readonly PlannedFile[], filesMin: number): readonly PlannedFile[] {
   const bySize = files.toSorted((a, b) => a.bytes - b.bytes);

@@ -24,9 +24,9 @@ export interface RewriteInput {
 }
 
 /**
- * The files, all of one partition, become one, sorted. Rows that another engine deleted are gone afterwards. **Errors**:
- * `conflict` where the files were changed meanwhile, `disk`, and those of a commit. What was placed in vain is deleted, unless
- * the commit may be there.
+ * The files, all of one partition, become one, sorted. Rows that another engine deleted are gone afterwards.
+ * **Errors**: `conflict` where the files were changed meanwhile, `disk`, and those of a commit. What was placed in vain
+ * is deleted, unless the commit may be there.
  */
 export async function mergeFiles(input: RewriteInput): Promise<void> {
   const [first] = input.files;
@@ -37,7 +37,10 @@ export async function mergeFiles(input: RewriteInput): Promise<void> {
   });
 }
 
-/** The rows of hot files go into one file per partition of the default spec; what is too little for one stays hot. Errors as above. */
+/**
+ * The rows of hot files go into one file per partition of the default spec; what is too little for one stays hot.
+ * Errors as above.
+ */
 export async function fileAway(input: RewriteInput, partitionBytesMin: number): Promise<void> {
   await rewrite(input, async (rows, place, connection) => {
     try {
@@ -99,8 +102,8 @@ async function partitionsWorthAFile(
 ): Promise<Partition[]> {
   const specId = metadata['default-spec-id'];
   const ids = metadata['partition-specs'].find((candidate) => candidate['spec-id'] === specId)?.fields ?? [];
-  // Days since 1970, which is how Iceberg keeps them (specification, Partition Transforms), before 1970 below zero: `//` would
-  // cut towards zero.
+  // Days since 1970, which is how Iceberg keeps them (specification, Partition Transforms), before 1970 below zero:
+  // `//` would cut towards zero.
   const keys = spec.partition.map(({ column, transform }) => transform === 'day'
     ? `(${identifier(column)}::date - date '1970-01-01')` : identifier(column));
   const found = await rowsOf(connection, `select ${keys.map((key, index) => `${key} as k${index}`).join(', ')}, count(*) as n

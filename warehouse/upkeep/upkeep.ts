@@ -14,8 +14,8 @@ export interface UpkeepOptions {
   readonly context: CommitContext;
   readonly duck: Duck;
   /**
-   * Snapshots that were replaced by a newer one before this time expire, and files that only they reached are deleted: longer than
-   * any statement or job reads.
+   * Snapshots that were replaced by a newer one before this time expire, and files that only they reached are deleted:
+   * longer than any statement or job reads.
    */
   readonly retentionMs: number;
   readonly limits?: UpkeepLimits;
@@ -50,9 +50,9 @@ const snapshotsKept = 10;
 export const tableNames = Object.keys(tables).filter((name): name is TableName => Object.hasOwn(tables, name));
 
 /**
- * Keeps one table fast beside its writer: merges hot files, files rows away, packs small files of a partition, and expires old
- * snapshots with the files that only they reached. A rewrite that lost its files to somebody else's commit is left for the next
- * run (invariant 6): nothing is retried blindly.
+ * Keeps one table fast beside its writer: merges hot files, files rows away, packs small files of a partition, and
+ * expires old snapshots with the files that only they reached. A rewrite that lost its files to somebody else's commit
+ * is left for the next run (invariant 6): nothing is retried blindly.
  */
 export async function keepTable(options: UpkeepOptions, table: TableName): Promise<UpkeepDone> {
   const spec: TableSpec = tables[table];
@@ -90,8 +90,8 @@ async function expire({ context, retentionMs }: UpkeepOptions, table: TableName)
 }
 
 /**
- * A reader may have begun with a snapshot until the next one came: so the newest snapshot from before `momentMs` was still current
- * at that moment and stays, and those before it go.
+ * A reader may have begun with a snapshot until the next one came: so the newest snapshot from before `momentMs` was
+ * still current at that moment and stays, and those before it go.
  */
 function expiryBound({ snapshots }: TableMetadata, momentMs: number): number {
   return Math.max(0, ...snapshots.map((snapshot) => snapshot['timestamp-ms']).filter((madeMs) => madeMs < momentMs));
@@ -124,7 +124,10 @@ async function loadTable({ catalog, store, cache }: CommitContext, table: TableN
   return loadMetadata(store, cache ?? createTableCache(), location);
 }
 
-/** A column that somebody else added would be lost in a rewrite of ours: such a table is left to that engine, and to a newer version. */
+/**
+ * A column that somebody else added would be lost in a rewrite of ours: such a table is left to that engine, and to a
+ * newer version.
+ */
 function isRewritable(metadata: TableMetadata, table: TableName): boolean {
   const known = new Set<number>(tables[table].columns.map(({ id }) => id));
   return currentSchema(metadata).fields.every(({ id }) => known.has(id));

@@ -39,8 +39,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Runs an exchange on the leader of a partition; `retryForMs` bounds the trying. `sameTopic` refuses a topic that is not
-   * the one that this process began with: offsets of the old one mean nothing in it.
+   * Runs an exchange on the leader of a partition; `retryForMs` bounds the trying. `sameTopic` refuses a topic that is
+   * not the one that this process began with: offsets of the old one mean nothing in it.
    */
   async onLeader<T>(
     topic: string,

@@ -23,8 +23,8 @@ export interface KafkaLogOptions extends Partial<KafkaAccess> {
 
 /**
  * The log on Apache Kafka (3.1 or newer). No consumer groups: readers bring their own offsets. The identity of a topic
- * is the cluster's id and the topic's, so a topic that is deleted and made anew is another log, and reading the old one's
- * offsets in it is refused by the broker.
+ * is the cluster's id and the topic's, so a topic that is deleted and made anew is another log, and reading the old
+ * one's offsets in it is refused by the broker.
  */
 export function createKafkaLog(options: KafkaLogOptions): Log {
   const { clock, replication, retryForMs = 15_000 } = options;

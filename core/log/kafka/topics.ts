@@ -9,9 +9,9 @@ const batchBytesMax = recordBytesMax + 1024 * 1024;
 const dayMs = 24 * 60 * 60 * 1000;
 
 /**
- * The settings of the topics that we make. What is trimmed is for `trim` to say, which knows what every landing has read;
- * so time deletes nothing. With fewer than three copies an append is on the disk before it is acknowledged, because
- * then there may be no other copy to survive the machine.
+ * The settings of the topics that we make. What is trimmed is for `trim` to say, which knows what every landing has
+ * read; so time deletes nothing. With fewer than three copies an append is on the disk before it is acknowledged,
+ * because then there may be no other copy to survive the machine.
  */
 function settingsOf(replication: number): Record<string, string> {
   return {

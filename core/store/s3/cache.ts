@@ -50,7 +50,9 @@ export class FileCache {
     return this.#bytes;
   }
 
-  /** The path of the copy; where there is none, `fetch` writes one to the path it is given. Callers at once share it. */
+  /**
+   * The path of the copy; where there is none, `fetch` writes one to the path it is given. Callers at once share it.
+   */
   async get(key: string, fetch: (path: string) => Promise<void>): Promise<string> {
     const name = nameOf(key);
     const entry = this.#entries.get(name);

@@ -18,8 +18,8 @@ export interface TimeChart {
 }
 
 /**
- * Stacked bars over time that follow the width of their element and the colours of the page. `onRange` is told the range,
- * ms since 1970, that a person draws over it.
+ * Stacked bars over time that follow the width of their element and the colours of the page. `onRange` is told the
+ * range, ms since 1970, that a person draws over it.
  */
 export function createTimeChart(element: HTMLElement, onRange: (from: number, to: number) => void): TimeChart {
   const chart = init(element, undefined, { renderer: 'svg' });

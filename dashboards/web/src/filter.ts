@@ -1,4 +1,7 @@
-/** What a person looks at: one event, a range of time, words, a kind of information, a language. It stands in the address. */
+/**
+ * What a person looks at: one event, a range of time, words, a kind of information, a language. It stands in the
+ * address.
+ */
 export interface Filter {
   readonly eventId: string;
   /** Milliseconds since 1970; undefined where the event's own range is meant. */

@@ -6,7 +6,9 @@ export interface Loaded<T> {
   readonly error: ApiError | undefined;
 }
 
-/** Loads now, when `key` changes, and every `everyMs` while the page is seen. Old data stay while new ones come or fail. */
+/**
+ * Loads now, when `key` changes, and every `everyMs` while the page is seen. Old data stay while new ones come or fail.
+ */
 export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T>, everyMs: number): Loaded<T> {
   const [state, setState] = useState<{ key: string } & Loaded<T>>({ key, data: undefined, error: undefined });
   useEffect(() => {

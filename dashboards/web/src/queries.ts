@@ -1,6 +1,6 @@
 /**
- * Every statement that the pages send, in SQL that DuckDB and Trino both understand. They read the counts by minute where
- * those can answer, and posts only within a bounded time or for words, which nothing else knows.
+ * Every statement that the pages send, in SQL that DuckDB and Trino both understand. They read the counts by minute
+ * where those can answer, and posts only within a bounded time or for words, which nothing else knows.
  */
 import { conditions, type Filter, instantSql, needsPosts, quote, within } from './filter.ts';
 

@@ -13,8 +13,8 @@ import { parseState, takeEvents } from './state.ts';
 import { followStream, type StreamEnd } from './stream.ts';
 
 /**
- * Jetstream v1 of Bluesky: every post of the network passes by, and our matcher takes what belongs to an event. A changed
- * rule is in force with the next message. What a lost connection missed, the network replays from the cursor.
+ * Jetstream v1 of Bluesky: every post of the network passes by, and our matcher takes what belongs to an event. A
+ * changed rule is in force with the next message. What a lost connection missed, the network replays from the cursor.
  *
  *     idle ──first event──▶ connecting ──open──▶ following ──loss, silence──▶ waiting ──▶ connecting (another host)
  *

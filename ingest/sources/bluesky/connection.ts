@@ -24,7 +24,10 @@ export interface ConnectOptions {
 const silenceMsMax = 20_000;
 const silenceCheckMs = 2_000;
 const handshakeMsMax = 10_000;
-/** The server is asked for messages of at most this size, so that a record with its envelope stays below the log's 8 MiB. */
+/**
+ * The server is asked for messages of at most this size, so that a record with its envelope stays below the log's 8
+ * MiB.
+ */
 export const frameBytesMax = 4 * 1024 * 1024;
 const closedByHimself = 1000;
 

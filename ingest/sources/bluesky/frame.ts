@@ -3,7 +3,10 @@ import type { MatchablePost } from '#core/match/matcher.ts';
 import { member } from './json.ts';
 import { matchableOf } from './post.ts';
 
-/** What one message of Jetstream says (docs: bluesky-social/jetstream README, v1). Times are the network's, in microseconds. */
+/**
+ * What one message of Jetstream says (docs: bluesky-social/jetstream README, v1). Times are the network's, in
+ * microseconds.
+ */
 export type Frame =
   | { readonly kind: 'post'; readonly timeUs: number; readonly did: string; readonly rkey: string; readonly post: MatchablePost }
   | { readonly kind: 'deleted'; readonly timeUs: number; readonly did: string; readonly rkey: string }

@@ -6,7 +6,9 @@ export type ResolveHandle = (handle: string, signal: AbortSignal) => Promise<str
 
 const timeoutMs = 10_000;
 
-/** Asks a server of the network (`com.atproto.identity.resolveHandle`). `apiUrl` such as https://public.api.bsky.app. */
+/**
+ * Asks a server of the network (`com.atproto.identity.resolveHandle`). `apiUrl` such as https://public.api.bsky.app.
+ */
 export function askForHandles(apiUrl: string): ResolveHandle {
   return async (handle, signal) => {
     const url = new URL(`/xrpc/com.atproto.identity.resolveHandle?handle=${encodeURIComponent(handle)}`, apiUrl);
@@ -28,7 +30,10 @@ export interface Handles {
   translate(events: readonly CrisisEvent[]): CrisisEvent[];
   /** As the analyst wrote it, for a term of a translated rule. */
   writtenAs(term: string): string;
-  /** Asks for what is not known yet; true when something was learned. Handles that nobody could be asked for are in `unknown`. */
+  /**
+   * Asks for what is not known yet; true when something was learned. Handles that nobody could be asked for are in
+   * `unknown`.
+   */
   learn(events: readonly CrisisEvent[], signal: AbortSignal): Promise<{ readonly changed: boolean; readonly unknown: readonly string[] }>;
   /** From an identity message; true when a rule is concerned. */
   tell(did: string, handle: string): boolean;

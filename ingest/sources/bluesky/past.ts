@@ -6,8 +6,8 @@ import type { Past } from './state.ts';
 import { followStream, type StreamEnd } from './stream.ts';
 
 /**
- * Reads what events cover and lies before they were followed, as far as the network keeps it, one event after the other.
- * Deletions are read with it: what was deleted meanwhile must not come in.
+ * Reads what events cover and lies before they were followed, as far as the network keeps it, one event after the
+ * other. Deletions are read with it: what was deleted meanwhile must not come in.
  */
 export async function readPast(collector: Collector): Promise<void> {
   const { state, signal, urls, options: { clock, random } } = collector;

@@ -3,8 +3,8 @@ import { member } from './json.ts';
 
 /**
  * What a rule can see of a record of `app.bsky.feed.post`: its text, the descriptions of its pictures, the title and
- * description of a linked page, its links and tags. Undefined where it has no text. Jetstream carries neither the quoted
- * post's text nor the author's handle.
+ * description of a linked page, its links and tags. Undefined where it has no text. Jetstream carries neither the
+ * quoted post's text nor the author's handle.
  */
 export function matchableOf(did: string, record: unknown): MatchablePost | undefined {
   const text = member(record, 'text');

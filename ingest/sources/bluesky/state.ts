@@ -30,8 +30,9 @@ export function parseState(cursor: string | undefined): BlueskyState {
 }
 
 /**
- * Takes in the list of active events. `readUs` is the network's time that has been read, 0 before the first message; `nowUs`
- * is ours. An event takes posts from its start on, one without a start from now on, and one that goes on after a pause too.
+ * Takes in the list of active events. `readUs` is the network's time that has been read, 0 before the first message;
+ * `nowUs` is ours. An event takes posts from its start on, one without a start from now on, and one that goes on after
+ * a pause too.
  */
 export function takeEvents(
   state: BlueskyState, events: readonly { readonly id: string; readonly start: string | null }[], readUs: number, nowUs: number,

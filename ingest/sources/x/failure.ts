@@ -20,8 +20,8 @@ export interface Answer {
 }
 
 /**
- * What an unsuccessful answer means. 401 and 403 to the stream or its rules are thrown as `unauthorized`: going on needs a
- * person. A redirect is not followed: it would carry the token elsewhere.
+ * What an unsuccessful answer means. 401 and 403 to the stream or its rules are thrown as `unauthorized`: going on
+ * needs a person. A redirect is not followed: it would carry the token elsewhere.
  */
 export function failureOf(answer: Answer, nowMs: number): Failure {
   const { status } = answer;
@@ -65,7 +65,10 @@ export function asError(failure: Failure, what: string): WatershedError {
   return new WatershedError(code, `${what} failed: ${failure.cause}${failure.detail === '' ? '' : `: ${failure.detail}`}`, { context });
 }
 
-/** Milliseconds until the window ends. The server's own Date header is the clock, so that a wrong clock here does no harm. */
+/**
+ * Milliseconds until the window ends. The server's own Date header is the clock, so that a wrong clock here does no
+ * harm.
+ */
 function resetInMs({ headers }: Answer, nowMs: number): number | undefined {
   const reset = Number(headers['x-rate-limit-reset']);
   if (!Number.isFinite(reset) || reset <= 0) return undefined;

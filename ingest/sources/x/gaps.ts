@@ -29,7 +29,9 @@ export interface GapFiller {
 type Range = { readonly sinceMs: number; readonly untilMs: number };
 type Tell = (item: SourceItem) => Promise<void>;
 
-/** 99 of 100 posts come within 7 s: some written before the loss had not yet come. Duplicates are the writer's business. */
+/**
+ * 99 of 100 posts come within 7 s: some written before the loss had not yet come. Duplicates are the writer's business.
+ */
 const latencyMs = 10_000;
 /** Search takes no end later than 10 s ago, and needs a moment to know what was just written. */
 const settleMs = 15_000;

@@ -3,7 +3,9 @@ import type { Rule } from '#core/contract/event.ts';
 import { type Account, type Place, parseRule, requireSubject } from '#core/match/rule.ts';
 import type { Term } from '#core/match/term.ts';
 
-/** Lengths in UTF-16 units, which are never less than X's characters (facts: 1,024 for a rule, 512 for recent search). */
+/**
+ * Lengths in UTF-16 units, which are never less than X's characters (facts: 1,024 for a rule, 512 for recent search).
+ */
 export const ruleLengthMax = 1024;
 export const queryLengthMax = 512;
 

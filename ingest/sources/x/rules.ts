@@ -7,9 +7,10 @@ import { compileRule, ruleLengthMax } from './rule.ts';
 
 export interface RuleKeeper {
   /**
-   * Makes X's rules those of the events, by difference: what is missing is added first, then what is too much is deleted,
-   * so that no post of an event that stays is missed, and the connection goes on. Says what changed and what X refused.
-   * Throws `unauthorized`, `rate_limited` or `unavailable`; some may have changed then, and the next call finds out.
+   * Makes X's rules those of the events, by difference: what is missing is added first, then what is too much is
+   * deleted, so that no post of an event that stays is missed, and the connection goes on. Says what changed and what X
+   * refused. Throws `unauthorized`, `rate_limited` or `unavailable`; some may have changed then, and the next call
+   * finds out.
    */
   reconcile(events: readonly CrisisEvent[]): Promise<JournalItem[]>;
   /** The events that matched rules belong to: by their tags, or by what X said of a rule that was there already. */

@@ -35,8 +35,8 @@ const heldBytesMax = 4 * 1024 * 1024;
 const startTimeoutMs = 30_000;
 
 /**
- * Starts a child and waits until its database stands. It gets no environment but the zone: no secret can be read from there
- * (DuckDB 2 opens /proc/self/environ). `unavailable` where it does not come up.
+ * Starts a child and waits until its database stands. It gets no environment but the zone: no secret can be read from
+ * there (DuckDB 2 opens /proc/self/environ). `unavailable` where it does not come up.
  */
 export async function startChild(options: ChildOptions, clock: Clock): Promise<EngineChild> {
   await mkdir(options.tempDir, { recursive: true, mode: 0o700 });

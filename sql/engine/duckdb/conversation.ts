@@ -28,7 +28,10 @@ interface Request {
 /** Why a statement ended that begins again on another child. */
 export const sentBack = new WatershedError('cancelled', 'the statement begins again on another child');
 
-/** Leads a child through one statement (the order is in protocol.ts) up to its columns; rejects where it does not come so far. */
+/**
+ * Leads a child through one statement (the order is in protocol.ts) up to its columns; rejects where it does not come
+ * so far.
+ */
 export async function converse(request: Request): Promise<Conversation> {
   const { lease, statement } = request;
   const { child } = lease;

@@ -58,8 +58,8 @@ interface Busy {
 }
 
 /**
- * A statement gets this much of the express child's time, once another one waits for it: processor time, so that a short one
- * on a crowded machine is not taken for a long one, and at most the second number of time that passes.
+ * A statement gets this much of the express child's time, once another one waits for it: processor time, so that a
+ * short one on a crowded machine is not taken for a long one, and at most the second number of time that passes.
  */
 const expressSliceMs = { cpu: 150, passed: 1_000 } as const;
 /** After this long a statement on the express child may stay: nobody wanted the child in the meantime. */
@@ -171,7 +171,10 @@ class Pool implements ChildPool {
     };
   }
 
-  /** Looks again and again, as long as anything runs or waits: is an express child wanted, must it be freed, or is it idle? */
+  /**
+   * Looks again and again, as long as anything runs or waits: is an express child wanted, must it be freed, or is it
+   * idle?
+   */
   #tick(): void {
     if (this.#ticking || this.#closed) return;
     this.#ticking = true;
@@ -240,7 +243,8 @@ class Pool implements ChildPool {
   #failed(error: unknown): void {
     this.#failures += 1;
     this.#options.logger.error('sql_child_failed_to_start', { error });
-    // Whoever waits is told where no child is left that could answer; the next try comes later and later, up to half a minute.
+    // Whoever waits is told where no child is left that could answer; the next try comes later and later, up to half a
+    // minute.
     if (this.#all.size === 0) this.#failAll(error);
     this.#options.clock.timer(Math.min(30_000, 500 * 2 ** this.#failures), () => this.#fill());
   }

@@ -1,7 +1,7 @@
 /**
- * Trino's client protocol (https://trino.io/docs/476/develop/client-protocol.html): a statement is posted, then `nextUri` is
- * followed until there is none. Our own forty lines and not `trino-client` 0.2.9, which loses digits of 63-bit numbers,
- * has neither cancellation nor time limits, and shares session state between callers (docs/adr).
+ * Trino's client protocol (https://trino.io/docs/476/develop/client-protocol.html): a statement is posted, then
+ * `nextUri` is followed until there is none. Our own forty lines and not `trino-client` 0.2.9, which loses digits of
+ * 63-bit numbers, has neither cancellation nor time limits, and shares session state between callers (docs/adr).
  */
 import { Agent, request } from 'undici';
 import type { Clock } from '#core/clock.ts';
@@ -95,7 +95,8 @@ export class TrinoClient implements AsyncDisposable {
 
   /**
    * Runs a statement; pages come as they are asked for, and Trino waits meanwhile. Leaving the iteration early, or
-   * aborting the signal, cancels the statement. Errors: `statement_failed`, `limit_exceeded`, `cancelled`, `unavailable`, `forbidden`.
+   * aborting the signal, cancels the statement. Errors: `statement_failed`, `limit_exceeded`, `cancelled`,
+   * `unavailable`, `forbidden`.
    */
   async *run(statement: StatementRequest): AsyncGenerator<TrinoPage> {
     const { signal } = statement;

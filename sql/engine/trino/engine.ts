@@ -30,8 +30,8 @@ const headerBytesMax = 6000;
 
 /**
  * Runs statements on Trino. Rows are brought into DuckDB's chunks and encoded by the encoders of the other engine, so
- * columns and cells look the same on both; `type` of a column is DuckDB's name of it. The limits are kept here: Trino's own
- * session properties may be closed to our user.
+ * columns and cells look the same on both; `type` of a column is DuckDB's name of it. The limits are kept here: Trino's
+ * own session properties may be closed to our user.
  */
 export function createTrinoEngine(options: TrinoEngineOptions): Engine {
   const client = new TrinoClient(options, options.clock);

@@ -3,7 +3,9 @@ export interface Token {
   readonly kind: 'word' | 'quoted' | 'string' | 'number' | 'parameter' | 'symbol';
   readonly start: number;
   readonly end: number;
-  /** A name in the form that Trino compares (lower case, without quotes), a word in upper case, else the text itself. */
+  /**
+   * A name in the form that Trino compares (lower case, without quotes), a word in upper case, else the text itself.
+   */
   readonly text: string;
 }
 
@@ -19,8 +21,8 @@ const patterns: readonly (readonly [Token['kind'] | 'blank', RegExp])[] = [
 ];
 
 /**
- * Cuts Trino's SQL into tokens. Where a string, quoted name or comment is not closed, its opening is a symbol by itself, as
- * in Trino, which then refuses the statement.
+ * Cuts Trino's SQL into tokens. Where a string, quoted name or comment is not closed, its opening is a symbol by
+ * itself, as in Trino, which then refuses the statement.
  */
 export function tokens(sql: string): Token[] {
   const found: Token[] = [];

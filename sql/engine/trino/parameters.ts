@@ -32,8 +32,8 @@ export function questionMarks(sql: string): Marked {
 }
 
 /**
- * The statement with its parameters bound: `EXECUTE IMMEDIATE` takes the text as a string and the values as literals beside
- * it, so that a value is never read as SQL. Without parameters the statement itself.
+ * The statement with its parameters bound: `EXECUTE IMMEDIATE` takes the text as a string and the values as literals
+ * beside it, so that a value is never read as SQL. Without parameters the statement itself.
  */
 export function bind(sql: string, params: readonly Param[]): string {
   const { sql: marked, order } = questionMarks(sql);

@@ -38,8 +38,8 @@ import type { TypeSignature } from './client.ts';
 import { daysOf, intervalMicros, intervalMonths, nanosOf, timeMicros, zonedMicros } from './instants.ts';
 
 /**
- * A Trino type as DuckDB knows it, and how a cell of the protocol's JSON becomes a value of it. Through DuckDB's chunks all
- * encoders serve both engines, and both give the same bytes for the same values.
+ * A Trino type as DuckDB knows it, and how a cell of the protocol's JSON becomes a value of it. Through DuckDB's chunks
+ * all encoders serve both engines, and both give the same bytes for the same values.
  */
 export interface CellType {
   readonly type: DuckDBType;

@@ -21,9 +21,9 @@ export interface TrinoViewsOptions {
 }
 
 /**
- * Writes the views of schema `lake` into the Iceberg catalog, as Iceberg view metadata (specification "View Spec", version
- * 1) in Trino's dialect, from the definitions that the DuckDB engine uses. A view that is as it should be is left alone.
- * Returns the names of those that were written.
+ * Writes the views of schema `lake` into the Iceberg catalog, as Iceberg view metadata (specification "View Spec",
+ * version 1) in Trino's dialect, from the definitions that the DuckDB engine uses. A view that is as it should be is
+ * left alone. Returns the names of those that were written.
  */
 export async function writeTrinoViews(options: TrinoViewsOptions): Promise<TableName[]> {
   const { database, catalogName } = options;

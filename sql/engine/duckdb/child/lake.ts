@@ -29,7 +29,8 @@ export function createShownLake(connection: DuckDBConnection): ShownLake {
           const { sql, columns } = helpers[name];
           await run(connection, `CREATE OR REPLACE TABLE helper.${name}_rows AS ${reading(sql, reads)}`);
           const found = await connection.runAndReadAll(`SELECT 1 FROM helper.${name}_rows LIMIT 1`);
-          // The optimizer drops an anti join against what it can see to be empty; a table without rows it cannot see through.
+          // The optimizer drops an anti join against what it can see to be empty; a table without rows it cannot see
+          // through.
           const nothing = columns.map((column) => `NULL::VARCHAR AS ${column}`).join(', ');
           await run(connection, `CREATE OR REPLACE VIEW helper.${name} AS `
             + (found.currentRowCount === 0 ? `SELECT ${nothing} WHERE false` : `SELECT * FROM helper.${name}_rows`));
@@ -57,7 +58,9 @@ function storeView({ name, content }: SentTable): string {
   return `CREATE OR REPLACE VIEW store.${quoteName(name)} AS ${selectFrom(content.columns, content.files)}`;
 }
 
-/** A SELECT of a table's rows from its files. Columns are found by field id, so that renamed and added ones are right. */
+/**
+ * A SELECT of a table's rows from its files. Columns are found by field id, so that renamed and added ones are right.
+ */
 export function selectFrom(columns: readonly SentColumn[], files: readonly SentFile[]): string {
   if (files.length === 0) {
     return `SELECT ${columns.map(({ name, type }) => `NULL::${type} AS ${quoteName(name)}`).join(', ')} WHERE false`;
@@ -81,8 +84,9 @@ function reader(columns: readonly SentColumn[], files: readonly SentFile[], opti
 }
 
 /**
- * Rows of files of which other engines have deleted some. A delete file names data files by the path they are stored under and
- * rows by their number (specification, Position Delete Files); which delete files apply to which data files is the planner's say.
+ * Rows of files of which other engines have deleted some. A delete file names data files by the path they are stored
+ * under and rows by their number (specification, Position Delete Files); which delete files apply to which data files
+ * is the planner's say.
  */
 function selectUndeleted(columns: readonly SentColumn[], files: readonly SentFile[]): string {
   const pairs: string[] = [];

@@ -1,9 +1,10 @@
 /**
- * DuckDB computes parts of an instant with zone through ICU, ten times slower than of one without. Macros with the names of
- * the built-ins, in the schema that is searched first, take the detour over TIMESTAMP: right because every session runs in
- * UTC. The branches fall away when the statement is bound, since the type is known then. `cast_to_type` only looks at the type of
- * its second argument and gives both branches the built-in's own type; `epoch_us` of an infinite instant is null, which leaves
- * those to the built-in. macros.test.ts compares all with the built-ins. (A million rows: 565 ms became 64.)
+ * DuckDB computes parts of an instant with zone through ICU, ten times slower than of one without. Macros with the
+ * names of the built-ins, in the schema that is searched first, take the detour over TIMESTAMP: right because every
+ * session runs in UTC. The branches fall away when the statement is bound, since the type is known then. `cast_to_type`
+ * only looks at the type of its second argument and gives both branches the built-in's own type; `epoch_us` of an
+ * infinite instant is null, which leaves those to the built-in. macros.test.ts compares all with the built-ins. (A
+ * million rows: 565 ms became 64.)
  */
 export function clockMacros(schema: string): string[] {
   return [
@@ -34,7 +35,8 @@ function roundDown(schema: string, name: string, first: string, more: readonly s
 
 function partOf(schema: string, name: string): string {
   const builtIn = `system.main.${name}(part, moment)`;
-  // The parts timezone, timezone_hour and timezone_minute are of the zone itself; julian days are counted in the zone. A list of parts gives a struct.
+  // The parts timezone, timezone_hour and timezone_minute are of the zone itself; julian days are counted in the zone.
+  // A list of parts gives a struct.
   return `CREATE MACRO ${schema}.${name}(part, moment) AS CASE
     WHEN ${withZone} AND typeof(part) = 'VARCHAR' AND NOT regexp_matches(lower(part::VARCHAR), '^(timezone|julian|jd|epoch|era)')
     THEN coalesce(system.main.${name}(part, ${inUtc}), ${builtIn}) ELSE ${builtIn} END`;

@@ -24,7 +24,8 @@ export async function runToParquet(
   const [statement] = splitStatements(sql);
   const limit = Math.min(limits.rowsMax, Number.MAX_SAFE_INTEGER);
   await describeStatement(connection, sql, output);
-  // A subquery, so that two columns of a name get names of their own, as Parquet wants it. A line of its own, for a comment at the end.
+  // A subquery, so that two columns of a name get names of their own, as Parquet wants it. A line of its own, for a
+  // comment at the end.
   const copy = await connection.prepare(`COPY (SELECT * FROM (\n${statement?.text ?? sql}\n) LIMIT ${limit})
     TO '${path.replaceAll("'", "''")}' (FORMAT parquet, COMPRESSION zstd)`);
   const over = new AbortController();
@@ -50,7 +51,9 @@ export async function runToParquet(
   }
 }
 
-/** Resolves to true once the file is larger than it may be, having called `stop`; to false when the signal is aborted. */
+/**
+ * Resolves to true once the file is larger than it may be, having called `stop`; to false when the signal is aborted.
+ */
 async function watchSize(path: string, bytesMax: number, stop: () => void, over: AbortSignal): Promise<boolean> {
   while (!over.aborted) {
     await systemClock.sleep(lookIntervalMs, over).catch(() => undefined);
