@@ -3,7 +3,6 @@
  * memory of the process that holds the door, and many short statements at once beside two long ones.
  * `node bench/wire.ts [rows]` prints a line of JSON per way. The direct way fetches the same rows as values with the client library.
  */
-import { connect } from 'node:net';
 import { cpus } from 'node:os';
 import { startDoor, token } from '../test/interop/door.ts';
 import { frontend, RawClient } from '../test/interop/raw-client.ts';
@@ -74,5 +73,3 @@ const idle = Array.from({ length: 100 }, () => new RawClient(door.port));
 await Promise.all(idle.map((client) => client.logIn('analyst', token)));
 console.log(JSON.stringify({ bench: 'wire', way: '100 idle connections', grownMb: Math.round((process.memoryUsage().rss - idleBefore) / 2 ** 20) }));
 for (const client of idle) client.close();
-// A plain socket that says nothing must not count as a client for ever.
-connect(door.port, '127.0.0.1').destroy();

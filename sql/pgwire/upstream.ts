@@ -358,21 +358,24 @@ function parseField(reader: ByteReader): Field {
   return { name, table, column, type: { oid, size, typmod, array: 0 } };
 }
 
+// What PostgreSQL has no hint of its own for.
+const hints: ReadonlyMap<string, string> = new Map([
+  ['57014', 'catalogue questions have a few seconds; ask the lake through its tables'],
+  ['42501', 'one statement asks either the catalogue or the lake, and reads no more than tools need'],
+]);
+
 /** An ErrorResponse as ours, with its SQLSTATE, position and hint. */
 function upstreamError(body: Buffer, code: 'unavailable' | 'statement_failed'): WatershedError {
   const reader = new ByteReader(body);
   const fields = new Map<string, string>();
-  for (let kind = reader.int8(); kind !== 0; kind = reader.int8())
+  for (let kind = reader.int8(); kind !== 0; kind = reader.int8()) {
     fields.set(String.fromCharCode(kind), reader.cstring());
+  }
+  const sqlstate = fields.get('C') ?? 'XX000';
   const position = Number(fields.get('P') ?? 0);
-  const hint = fields.get('H');
-  const timedOut = fields.get('C') === '57014';
+  const hint = fields.get('H') ?? hints.get(sqlstate);
   return new WatershedError(code, fields.get('M') ?? 'the catalogue database refused', {
-    ...(hint === undefined
-      ? timedOut
-        ? { hint: 'catalogue questions have a few seconds; ask the lake through its tables' }
-        : {}
-      : { hint }),
-    context: { sqlstate: fields.get('C') ?? 'XX000', ...(position > 0 ? { position } : {}) },
+    ...(hint === undefined ? {} : { hint }),
+    context: { sqlstate, ...(position > 0 ? { position } : {}) },
   });
 }
