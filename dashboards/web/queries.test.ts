@@ -3,6 +3,7 @@ import { ask, type SqlLake } from '#test/sql-lake.ts';
 import type { Engine } from '#sql/engine/engine.ts';
 import { filterOf, quote } from './src/filter.ts';
 import * as queries from './src/queries.ts';
+import { aligned, stack, stepOf, unitOf } from './src/timeline.ts';
 
 let lake: SqlLake;
 let engine: Engine;
@@ -70,3 +71,18 @@ test('a quote in a word stays a word', async () => {
   const odd = filterOf("x' or '1'='1", new URLSearchParams({ phrase: "it's" }));
   expect((await ask(engine, queries.newestSql(odd, undefined, 5))).rows).toEqual([]);
 });
+
+test('rows become stacked series that all have a value at each step', () => {
+  const minute = 60_000;
+  const series = aligned(stack([[0, 'caution_and_advice', 2], [minute, 'caution_and_advice', 1], [7 * minute, '', 4], [7 * minute, 'new_label', 1]], 5 * minute));
+  expect(series).toEqual([
+    { label: 'caution_and_advice', points: [[0, 3], [5 * minute, 0]] },
+    { label: '', points: [[0, 0], [5 * minute, 5]] },
+  ]);
+});
+
+test.each([[3_600_000, 60_000, 'minute'], [40 * 3_600_000, 900_000, 'minute'], [20 * 86_400_000, 10_800_000, 'hour'], [300 * 86_400_000, 259_200_000, 'day']])(
+  'a span of %d ms is cut into steps of %d ms, counted by the %s', (span, step, unit) => {
+    expect(stepOf(span)).toBe(step);
+    expect(unitOf(stepOf(span))).toBe(unit);
+  });

@@ -3,7 +3,7 @@ import { AriaComponent, BrushComponent, GridComponent, MarkAreaComponent, Toolbo
 import { init, use } from 'echarts/core';
 import { SVGRenderer } from 'echarts/renderers';
 import { kinds } from './filter.ts';
-import type { Series } from './timeline.ts';
+import { aligned, type Series } from './timeline.ts';
 
 use([BarChart, GridComponent, TooltipComponent, AriaComponent, BrushComponent, ToolboxComponent, MarkAreaComponent, SVGRenderer]);
 
@@ -52,7 +52,7 @@ export function createTimeChart(element: HTMLElement, onRange: (from: number, to
     show(series, stepMs, gaps) {
       // A bar of a time axis stands on its point: half a step to the right puts it over its own step.
       chart.setOption({
-        series: series.map(({ label, points }, index) => ({
+        series: aligned(series).map(({ label, points }, index) => ({
           id: label, type: 'bar', stack: 'all', barCategoryGap: '12%', barMinWidth: 1,
           name: kinds.find((kind) => kind.label === label)?.name ?? label, itemStyle: { color: kinds.find((kind) => kind.label === label)?.color },
           data: points.map(([at, posts]) => [at + stepMs / 2, posts]),

@@ -82,7 +82,13 @@ export function conditions(filter: Filter): string[] {
     ...filter.all.map(has),
     ...(filter.phrase === '' ? [] : [has(filter.phrase)]),
     ...filter.none.map((word) => `not ${has(word)}`),
-    ...(filter.lang === '' ? [] : [`p.lang = ${quote(filter.lang)}`]),
+    ...(filter.lang === '' ? [] : [langCondition(filter)]),
     ...(filter.kind === '' ? [] : [`c.label = ${quote(filter.kind)}`]),
   ];
+}
+
+/** Where the network states no language, the classifier's answer counts. */
+function langCondition({ eventId, lang, from, to }: Filter): string {
+  const terms = [`event_id = ${quote(eventId)}`, "classifier = 'language'", `label = ${quote(lang)}`, ...within('created_at', from, to)];
+  return `(p.lang = ${quote(lang)} or p.post_id in (select post_id from lake.classifications where ${terms.join(' and ')}))`;
 }

@@ -68,9 +68,13 @@ export function labelsSql(eventId: string, from: number, to: number, ids: readon
   ${where([`event_id = ${quote(eventId)}`, ...within('created_at', from, to + 1), `post_id in (${ids.map(quote).join(', ')})`])}`;
 }
 
+/** Languages as the network states them, or as the classifier says where it does not. */
 export function languagesSql(filter: Filter): string {
-  return `select coalesce(lang, '') as lang, sum(posts) as posts from lake.activity
-  ${where([`event_id = ${quote(filter.eventId)}`, ...within('minute', filter.from, filter.to)])}
+  const of = [`event_id = ${quote(filter.eventId)}`, ...within('minute', filter.from, filter.to)];
+  return `select lang, sum(posts) as posts from (
+    select lang, posts from lake.activity ${where([...of, "coalesce(lang, '') <> ''"])}
+    union all
+    select label as lang, posts from lake.activity_labels ${where([...of, "classifier = 'language'"])}) as both_kinds
   group by 1 order by 2 desc, 1 limit 12`;
 }
 

@@ -87,6 +87,18 @@ export function stack(rows: readonly Row[], stepMs: number): Series[] {
   });
 }
 
+/**
+ * The same series with a value at every step that any of them has: ECharts stacks by the position in the list, not by
+ * the time, so that lists of different length would float.
+ */
+export function aligned(series: readonly Series[]): Series[] {
+  const steps = [...new Set(series.flatMap(({ points }) => points.map(([at]) => at)))].sort((a, b) => a - b);
+  return series.map(({ label, points }) => {
+    const posts = new Map(points);
+    return { label, points: steps.map((at) => [at, posts.get(at) ?? 0] as const) };
+  });
+}
+
 /** Goes back from the end until some hundreds of posts lie behind: newest posts need not be looked for earlier. */
 function recentOf(rows: readonly Row[], last: number): number {
   const wanted = 500;
