@@ -24,7 +24,12 @@ export interface JobsLake extends AsyncDisposable {
   /** What a process that just started has: nothing read before. */
   fresh(): CommitContext & { readonly cache: TableCache; readonly duck: Duck; readonly metrics: Metrics };
   /** Lands rows as the writer does: one file, and the offset after them. Columns that are not given are null. */
-  land(table: TableName, partition: number, from: number, rows: readonly Readonly<Record<string, unknown>>[]): Promise<void>;
+  land(
+    table: TableName,
+    partition: number,
+    from: number,
+    rows: readonly Readonly<Record<string, unknown>>[],
+  ): Promise<void>;
   metadata(table: TableName): Promise<TableMetadata>;
   rows(table: TableName, orderBy: string): Promise<Readonly<Record<string, unknown>>[]>;
   properties(table: TableName): Promise<Readonly<Record<string, string>>>;
@@ -39,7 +44,7 @@ export async function openJobsLake(logIdentity: string): Promise<JobsLake> {
   const duck = await openDuck({ staging: join(folder, 'staging'), memoryBytes: 512e6, threads: 1 });
   const fresh = () => ({ ...context, cache: createTableCache(), duck, metrics: createMetrics() });
   const metadata = async (name: TableName): Promise<TableMetadata> =>
-    loadMetadata(store, createTableCache(), await context.catalog.load({ namespace: storeNamespace, name }) ?? '');
+    loadMetadata(store, createTableCache(), (await context.catalog.load({ namespace: storeNamespace, name })) ?? '');
   const sql = async (statement: string): Promise<Readonly<Record<string, unknown>>[]> => {
     const connection = await duck.connect();
     try {
@@ -56,19 +61,34 @@ export async function openJobsLake(logIdentity: string): Promise<JobsLake> {
       const spec = tables[table];
       const connection = await duck.connect();
       const path = join(duck.staging, `${randomUUID()}.ndjson`);
-      await writeFile(path, rows.map((row, index) =>
-        JSON.stringify({ ...row, log_partition: partition, log_offset: from + index })).join('\n'));
+      await writeFile(
+        path,
+        rows
+          .map((row, index) => JSON.stringify({ ...row, log_partition: partition, log_offset: from + index }))
+          .join('\n'),
+      );
       const columns = spec.columns.map(({ name, type }) => `${literal(name)}: ${literal(duckType(type))}`).join(', ');
-      const file = await encodeParquet(connection,
-        `select * from read_json(${literal(path)}, format = 'newline_delimited', columns = {${columns}})`, spec, duck.staging);
+      const file = await encodeParquet(
+        connection,
+        `select * from read_json(${literal(path)}, format = 'newline_delimited', columns = {${columns}})`,
+        spec,
+        duck.staging,
+      );
       connection.closeSync();
       if (file === undefined) throw new Error('no rows to land');
       const key = `${storeNamespace}/${table}/data/${randomUUID()}.parquet`;
       await store.putFile(key, file.localPath);
-      await commitAppend({ ...context, ledger: [], tables: [{
-        ref: { namespace: storeNamespace, name: table }, files: [dataFileFromStats(spec, `${store.uri}/${key}`, file.stats)],
-        properties: { [`watershed.offset.${logIdentity}.${partition}`]: String(from + rows.length) },
-      }] });
+      await commitAppend({
+        ...context,
+        ledger: [],
+        tables: [
+          {
+            ref: { namespace: storeNamespace, name: table },
+            files: [dataFileFromStats(spec, `${store.uri}/${key}`, file.stats)],
+            properties: { [`watershed.offset.${logIdentity}.${partition}`]: String(from + rows.length) },
+          },
+        ],
+      });
     },
     async rows(table, orderBy) {
       const plan = await planScan({ store, metadata: await metadata(table) });

@@ -9,8 +9,8 @@ export const evaluateCommand: Command = {
   summary: 'Measure the classification on events it has never seen',
   usage: '',
   help: `
-Trains once for each crisis of samples/training without it, lets the model meet its posts one after the other, and writes
-docs/classification.md. Takes about ten minutes.`,
+Trains once for each crisis of samples/training without it, lets the model meet its posts one after the other, and
+writes docs/classification.md. Takes about ten minutes.`,
   options: {},
   async run({ note, out, signal }) {
     const { path } = await evaluate(root, note, signal);

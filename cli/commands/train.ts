@@ -10,8 +10,8 @@ export const trainCommand: Command = {
   summary: 'Make the model of classification from the labelled posts',
   usage: '',
   help: `
-Reads samples/training and models/vectors.bin and writes models/crisis.bin: the same data give the same file. Takes about half a minute. The next
-start classifies with it, and what was classified before anew in the background.`,
+Reads samples/training and models/vectors.bin and writes models/crisis.bin: the same data give the same file. Takes about
+half a minute. The next start classifies with it, and what was classified before anew in the background.`,
   options: {},
   async run({ note, out }) {
     const { path, bytes } = await train(root, note);

@@ -1,10 +1,10 @@
 import { WatershedError } from '#core/errors.ts';
 
 /**
- * What is learned of one event without labels, post by post: where its posts lie on average along the models' directions,
- * and in how many of them each word stood. The words are counted lossily: when there are more than `wordsMax`, the
- * rarest are forgotten, so that the memory of an event is bounded and only words that many posts share are kept (Manku
- * and Motwani, VLDB 2002).
+ * What is learned of one event without labels, post by post: where its posts lie on average along the models'
+ * directions, and in how many of them each word stood. The words are counted lossily: when there are more than
+ * `wordsMax`, the rarest are forgotten, so that the memory of an event is bounded and only words that many posts share
+ * are kept (Manku and Motwani, VLDB 2002).
  */
 export interface EventState {
   posts: number;
@@ -13,8 +13,8 @@ export interface EventState {
 }
 
 /**
- * Words that are kept of an event. 1,024 against 16,384 costs less than 0.001 of macro-F1 on T6; the state is then at most
- * 8 KB, which is written with every commit that touches the event.
+ * Words that are kept of an event. 1,024 against 16,384 costs less than 0.001 of macro-F1 on T6; the state is then at
+ * most 8 KB, which is written with every commit that touches the event.
  */
 const wordsMax = 1024;
 
@@ -63,8 +63,11 @@ export function encodeState(state: EventState): Uint8Array {
 /** Throws `corrupt` for bytes that `encodeState` did not make for a model of so many directions. */
 export function decodeState(bytes: Uint8Array, directions: number): EventState {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const whole = buffer.length >= 20 && buffer.readUInt32LE(0) === magic && buffer.readUInt32LE(4) === directions
-    && buffer.length === 20 + 4 * directions + 8 * buffer.readUInt32LE(16);
+  const whole =
+    buffer.length >= 20 &&
+    buffer.readUInt32LE(0) === magic &&
+    buffer.readUInt32LE(4) === directions &&
+    buffer.length === 20 + 4 * directions + 8 * buffer.readUInt32LE(16);
   if (!whole) {
     throw new WatershedError('corrupt', 'what a classifier adapted to is not what this model wrote', {
       hint: 'a new model version starts with a new adaptation: this is a defect, or the file was changed',
@@ -72,6 +75,7 @@ export function decodeState(bytes: Uint8Array, directions: number): EventState {
   }
   const state: EventState = { posts: buffer.readDoubleLE(8), lines: new Float32Array(directions), words: new Map() };
   for (let index = 0; index < directions; index++) state.lines[index] = buffer.readFloatLE(20 + 4 * index);
-  for (let at = 20 + 4 * directions; at < buffer.length; at += 8) state.words.set(buffer.readInt32LE(at), buffer.readUInt32LE(at + 4));
+  for (let at = 20 + 4 * directions; at < buffer.length; at += 8)
+    state.words.set(buffer.readInt32LE(at), buffer.readUInt32LE(at + 4));
   return state;
 }

@@ -1,11 +1,21 @@
 import { informationTypes, questions, relevanceLabels, type Classifier, type ClassifiablePost } from './classifier.ts';
 
-const post = (text: string, eventId = 'flood', lang: string | null = 'en'): ClassifiablePost => ({ eventId, text, lang });
+const post = (text: string, eventId = 'flood', lang: string | null = 'en'): ClassifiablePost => ({
+  eventId,
+  text,
+  lang,
+});
 
 const posts = [
-  post('Flood water is rising in the town, people are trapped on roofs'), post('good morning, coffee first'), post(''),
-  post('Donate blankets and food at the school #flood'), post('Stay away from the river!', 'storm'), post('🌊🌊🌊'),
-  post('\u0000\ud800 half a surrogate'), post('inundación en la ciudad', 'flood', null), post('Flood water is rising in the town, people are trapped on roofs'),
+  post('Flood water is rising in the town, people are trapped on roofs'),
+  post('good morning, coffee first'),
+  post(''),
+  post('Donate blankets and food at the school #flood'),
+  post('Stay away from the river!', 'storm'),
+  post('🌊🌊🌊'),
+  post('\u0000\ud800 half a surrogate'),
+  post('inundación en la ciudad', 'flood', null),
+  post('Flood water is rising in the town, people are trapped on roofs'),
 ];
 
 /** What every classifier must do. `open` gives a new one each time. */
@@ -16,7 +26,9 @@ export function describeClassifier(name: string, open: () => Promise<Classifier>
       const { answers } = await classifier.classify(posts, new Map());
       expect(answers).toHaveLength(posts.length);
       for (const some of answers) {
-        expect(some.map(({ question }) => question)).toEqual(questions.filter((question) => some.some((answer) => answer.question === question)));
+        expect(some.map(({ question }) => question)).toEqual(
+          questions.filter((question) => some.some((answer) => answer.question === question)),
+        );
         expect(some.map(({ question }) => question)).toContain('relevance');
         for (const { question, label, score, scores } of some) {
           if (question === 'relevance') expect(relevanceLabels).toContain(label);
@@ -41,8 +53,9 @@ export function describeClassifier(name: string, open: () => Promise<Classifier>
         for (const [event, state] of part.adapted) adapted.set(event, Uint8Array.from(state));
       }
       expect(parts).toEqual(whole.answers);
-      expect([...adapted].map(([event, state]) => [event, Buffer.from(state).toString('hex')]).sort())
-        .toEqual([...whole.adapted].map(([event, state]) => [event, Buffer.from(state).toString('hex')]).sort());
+      expect([...adapted].map(([event, state]) => [event, Buffer.from(state).toString('hex')]).sort()).toEqual(
+        [...whole.adapted].map(([event, state]) => [event, Buffer.from(state).toString('hex')]).sort(),
+      );
     });
 
     test('changes the adaptation of the events that occur, and leaves what it was given as it was', async () => {

@@ -1,9 +1,9 @@
 /**
  * Says of posts what they are: is it about the crisis, which kind of information, which language.
  *
- * - **Pure**: the same posts in the same order with the same adaptation give the same answers and the same next adaptation,
- *   in any process. What was learned of an event is in the adaptation and nowhere else, so whoever commits it together
- *   with the answers can stop and go on anywhere.
+ * - **Pure**: the same posts in the same order with the same adaptation give the same answers and the same next
+ *   adaptation, in any process. What was learned of an event is in the adaptation and nowhere else, so whoever commits
+ *   it together with the answers can stop and go on anywhere.
  * - **Complete**: one list of answers per post, in the order of the posts; a question that a post does not ask (its
  *   network states the language) is left out. Texts may be empty or very long; only the first `textCharsMax` count.
  * - **Version**: whenever the same input could be answered otherwise, `version` is another.
@@ -50,8 +50,14 @@ export const relevanceLabels = ['relevant', 'not_relevant'] as const;
 export type RelevanceLabel = (typeof relevanceLabels)[number];
 
 /** The information types of CrisisLexT26 (Olteanu, Vieweg, Castillo, CSCW 2015). */
-export const informationTypes = ['affected_individuals', 'infrastructure_and_utilities', 'donations_and_volunteering',
-  'caution_and_advice', 'sympathy_and_support', 'other_useful_information'] as const;
+export const informationTypes = [
+  'affected_individuals',
+  'infrastructure_and_utilities',
+  'donations_and_volunteering',
+  'caution_and_advice',
+  'sympathy_and_support',
+  'other_useful_information',
+] as const;
 export type InformationType = (typeof informationTypes)[number];
 
 /** Longer texts are cut: no network allows them but by attachments of another kind, and time must be bounded. */

@@ -31,8 +31,8 @@ export function isMark(token: string): boolean {
 }
 
 /**
- * How much more often a word stands in an event's posts than in posts in general, as a logarithm: what makes it one of the
- * event's own words. The general share counts as `keynessPriorPosts` posts of the event.
+ * How much more often a word stands in an event's posts than in posts in general, as a logarithm: what makes it one of
+ * the event's own words. The general share counts as `keynessPriorPosts` posts of the event.
  */
 export function keyness(count: number, posts: number, generalShare: number): number {
   return Math.log((count + keynessPriorPosts * generalShare) / (posts + keynessPriorPosts) / generalShare);

@@ -1,4 +1,7 @@
-/** Finds the row of a 32-bit key; built once over keys that are all different, in two to four times their number of slots. */
+/**
+ * Finds the row of a 32-bit key; built once over keys that are all different, in two to four times their number of
+ * slots.
+ */
 export interface HashTable {
   readonly keys: Int32Array;
   /** The position of the key among `keys`, or −1. */

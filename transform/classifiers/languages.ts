@@ -23,9 +23,16 @@ const wordSeed = 5;
 const gramSeed = 4;
 const scriptSeed = 6;
 
-/** Hashes of a text's words and of the runs of 1 to 4 characters in them, as often as they occur; links, names and hashtags say nothing. */
+/**
+ * Hashes of a text's words and of the runs of 1 to 4 characters in them, as often as they occur; links, names and
+ * hashtags say nothing.
+ */
 export function languageFeatures(text: string): number[] {
-  const plain = text.slice(0, textCharsMax).normalize('NFC').toLowerCase().replace(/https?:\S*|[@#][\p{L}\p{M}\p{N}_]+/gu, ' ');
+  const plain = text
+    .slice(0, textCharsMax)
+    .normalize('NFC')
+    .toLowerCase()
+    .replace(/https?:\S*|[@#][\p{L}\p{M}\p{N}_]+/gu, ' ');
   const hashes: number[] = [];
   for (const word of (plain.match(/[\p{L}\p{M}]+(?:['’][\p{L}\p{M}]+)*/gu) ?? []).slice(0, wordsMax)) {
     const padded = ` ${word.slice(0, wordCharsMax)} `;
@@ -33,16 +40,43 @@ export function languageFeatures(text: string): number[] {
     const script = scriptOf(word);
     if (script !== undefined) hashes.push(script, script, script);
     for (let length = 1; length <= gramMax; length++) {
-      for (let at = 0; at + length <= padded.length; at++) if (length > 1 || at > 0) hashes.push(hashRange(padded, at, at + length, gramSeed));
+      for (let at = 0; at + length <= padded.length; at++)
+        if (length > 1 || at > 0) hashes.push(hashRange(padded, at, at + length, gramSeed));
     }
   }
   return hashes;
 }
 
-/** Scripts that few languages are written in: that says more than any run of characters, and holds for words never seen. */
-const scripts = ['Hangul', 'Hiragana', 'Katakana', 'Han', 'Thai', 'Lao', 'Khmer', 'Myanmar', 'Hebrew', 'Greek', 'Armenian', 'Georgian', 'Ethiopic',
-  'Devanagari', 'Bengali', 'Gurmukhi', 'Gujarati', 'Tamil', 'Telugu', 'Kannada', 'Malayalam', 'Sinhala', 'Arabic', 'Cyrillic']
-  .map((name) => ({ pattern: new RegExp(`\\p{Script=${name}}`, 'u'), hash: hashText(name, scriptSeed) }));
+/**
+ * Scripts that few languages are written in: that says more than any run of characters, and holds for words never
+ * seen.
+ */
+const scripts = [
+  'Hangul',
+  'Hiragana',
+  'Katakana',
+  'Han',
+  'Thai',
+  'Lao',
+  'Khmer',
+  'Myanmar',
+  'Hebrew',
+  'Greek',
+  'Armenian',
+  'Georgian',
+  'Ethiopic',
+  'Devanagari',
+  'Bengali',
+  'Gurmukhi',
+  'Gujarati',
+  'Tamil',
+  'Telugu',
+  'Kannada',
+  'Malayalam',
+  'Sinhala',
+  'Arabic',
+  'Cyrillic',
+].map((name) => ({ pattern: new RegExp(`\\p{Script=${name}}`, 'u'), hash: hashText(name, scriptSeed) }));
 
 function scriptOf(word: string): number | undefined {
   return word.charCodeAt(0) < 0x0370 ? undefined : scripts.find(({ pattern }) => pattern.test(word))?.hash;
@@ -67,10 +101,14 @@ export function tellLanguage(text: string, { languages, features, weights, prior
   }
   if (known === 0) return { question: 'language', label: 'und', score: 1, scores: { und: 1 } };
   const probabilities = softmax(scores.map((score) => score * sharpness));
-  const best = languages.map((language, column) => ({ language, probability: Math.round((probabilities[column] ?? 0) * 10_000) / 10_000 }))
-    .sort((a, b) => b.probability - a.probability || (a.language < b.language ? -1 : 1)).slice(0, shown);
+  const best = languages
+    .map((language, column) => ({ language, probability: Math.round((probabilities[column] ?? 0) * 10_000) / 10_000 }))
+    .sort((a, b) => b.probability - a.probability || (a.language < b.language ? -1 : 1))
+    .slice(0, shown);
   return {
-    question: 'language', label: best[0]?.language ?? 'und', score: best[0]?.probability ?? 0,
+    question: 'language',
+    label: best[0]?.language ?? 'und',
+    score: best[0]?.probability ?? 0,
     scores: Object.fromEntries(best.map(({ language, probability }) => [language, probability])),
   };
 }

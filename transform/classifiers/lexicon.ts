@@ -4,13 +4,14 @@ import { lengthDimensions, tailOf, type WordVectors } from './vectors.ts';
 import { wordKnowledge, type TypeWeights, type Weights } from './weights.ts';
 
 /**
- * All that the models know of the words of posts, gathered once for each word, for posts repeat their words. A word is a row of
- * numbers; all rows stand in one array, so that reading a post touches little memory:
+ * All that the models know of the words of posts, gathered once for each word, for posts repeat their words. A word is
+ * a row of numbers; all rows stand in one array, so that reading a post touches little memory:
  *
- *     share · log-odds · whole norm · grams norm · tail · whole by class · grams by class · lines · first vector components
+ *     share · log-odds · whole norm · grams norm · tail · whole by class · grams by class · lines ·
+ *     first components of the vector
  *
- * Lines are the products of the word's vector with the directions of relevance and of each class: of the vector itself nothing
- * else is needed but the length.
+ * Lines are the products of the word's vector with the directions of relevance and of each class: of the vector itself
+ * nothing else is needed but the length.
  */
 export interface Lexicon {
   readonly classes: number;
@@ -33,8 +34,8 @@ export const at = { share: 0, logOdds: 1, wholeNorm: 2, gramsNorm: 3, tail: 4, b
 export const rowLength = (classes: number): number => at.byClass + 3 * classes + 1 + lengthDimensions;
 
 /**
- * Words kept in memory, in two generations: when the young one is full it takes the place of the old one, and what is asked
- * again moves over. 2 × 32,768 rows of 56 numbers are 15 MB.
+ * Words kept in memory, in two generations: when the young one is full it takes the place of the old one, and what is
+ * asked again moves over. 2 × 32,768 rows of 56 numbers are 15 MB.
  */
 const generationWords = 32_768;
 
@@ -115,11 +116,15 @@ function fillRow(word: string, row: Float32Array, vectors: WordVectors, { releva
   row[at.tail] = tailOf(vector);
   const lines = at.byClass + 2 * classes;
   row[lines] = product(relevance.direction, 0, vector);
-  for (let label = 0; label < classes; label++) row[lines + 1 + label] = product(types.directions, label * vector.length, vector);
+  for (let label = 0; label < classes; label++)
+    row[lines + 1 + label] = product(types.directions, label * vector.length, vector);
   row.set(vector.subarray(0, lengthDimensions), lines + 1 + classes);
 }
 
-/** Adds the weights of an n-gram, by class, and returns its squared idf; nothing and 0 for one that training did not keep. */
+/**
+ * Adds the weights of an n-gram, by class, and returns its squared idf; nothing and 0 for one that training did not
+ * keep.
+ */
 export function addNgram(hash: number, types: TypeWeights, sums: Float32Array): number {
   const index = types.ngrams.indexOf(hash);
   if (index === -1) return 0;

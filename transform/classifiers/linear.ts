@@ -1,6 +1,12 @@
 import { adapt, decodeState, encodeState, newEvent, type EventState } from './adaptation.ts';
 import {
-  informationTypes, lacksLanguage, type Adaptation, type Answer, type ClassifiablePost, type Classified, type Classifier,
+  informationTypes,
+  lacksLanguage,
+  type Adaptation,
+  type Answer,
+  type ClassifiablePost,
+  type Classified,
+  type Classifier,
 } from './classifier.ts';
 import { addNgram, at, createLexicon, type Lexicon } from './lexicon.ts';
 import { tellLanguage } from './languages.ts';
@@ -16,8 +22,8 @@ export interface LinearFiles {
 }
 
 /**
- * The small model of the house: linear scores over word vectors and hashed n-grams, moved by what is learned of each event
- * as its posts come. Throws `corrupt` or `unsupported` for files that are not whole or not of this version.
+ * The small model of the house: linear scores over word vectors and hashed n-grams, moved by what is learned of each
+ * event as its posts come. Throws `corrupt` or `unsupported` for files that are not whole or not of this version.
  */
 export function openLinear(files: LinearFiles): Classifier {
   const vectors = decodeVectors(files.vectors.bytes, files.vectors.path);
@@ -139,7 +145,18 @@ export function createReader(lexicon: Lexicon, weights: Weights): (text: string)
     }
     const scale = unitScale(head, tail);
     for (let index = 0; index < lines.length; index++) lines[index] = (lines[index] ?? 0) * scale;
-    return { line: lines[0] ?? 0, words, shares, logOdds, tokens: tokens.length, whole, wholeNorm, grams, gramsNorm, lines };
+    return {
+      line: lines[0] ?? 0,
+      words,
+      shares,
+      logOdds,
+      tokens: tokens.length,
+      whole,
+      wholeNorm,
+      grams,
+      gramsNorm,
+      lines,
+    };
   };
 }
 

@@ -2,8 +2,8 @@ import { WatershedError } from '#core/errors.ts';
 import type { Answer, Classified, Classifier } from './classifier.ts';
 
 /**
- * A classifier that can be understood: a post is relevant when its text holds one of the words, and its score says the how
- * manieth post of its event it was. So a test sees when a post was adapted to twice, or never.
+ * A classifier that can be understood: a post is relevant when its text holds one of the words, and its score says the
+ * how manieth post of its event it was. So a test sees when a post was adapted to twice, or never.
  */
 export function createMemoryClassifier(words: readonly string[], version = 'memory-1'): Classifier {
   return {

@@ -4,8 +4,8 @@ import { Value } from 'typebox/value';
 import { WatershedError } from '#core/errors.ts';
 
 /**
- * A trained model as a file: `WSMODEL\n`, format version and length of the header (32 bits, little-endian), SHA-256 of all
- * that follows, a header in JSON (padded to 8 bytes), and the sections, each at a multiple of 8 bytes.
+ * A trained model as a file: `WSMODEL\n`, format version and length of the header (32 bits, little-endian), SHA-256 of
+ * all that follows, a header in JSON (padded to 8 bytes), and the sections, each at a multiple of 8 bytes.
  */
 export interface ModelFile {
   readonly meta: Readonly<Record<string, unknown>>;
@@ -29,22 +29,34 @@ const headerAt = 8 + 8 + 32;
 
 const Header = Type.Object({
   kind: Type.String(),
-  sections: Type.Array(Type.Object({
-    name: Type.String(),
-    type: Type.Union([Type.Literal('text'), Type.Literal('f32'), Type.Literal('i32'), Type.Literal('i8'), Type.Literal('u8')]),
-    offset: Type.Integer({ minimum: 0, multipleOf: 8 }),
-    bytes: Type.Integer({ minimum: 0 }),
-  })),
+  sections: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      type: Type.Union([
+        Type.Literal('text'),
+        Type.Literal('f32'),
+        Type.Literal('i32'),
+        Type.Literal('i8'),
+        Type.Literal('u8'),
+      ]),
+      offset: Type.Integer({ minimum: 0, multipleOf: 8 }),
+      bytes: Type.Integer({ minimum: 0 }),
+    }),
+  ),
 });
 type Header = Static<typeof Header>;
 
 /** The bytes of a model file. The same input gives the same bytes. */
-export function encodeModel(meta: { readonly kind: string } & Readonly<Record<string, unknown>>, sections: readonly Section[]): Buffer {
+export function encodeModel(
+  meta: { readonly kind: string } & Readonly<Record<string, unknown>>,
+  sections: readonly Section[],
+): Buffer {
   const parts: Buffer[] = [];
   const listed: Header['sections'] = [];
   let offset = 0;
   for (const { name, data } of sections) {
-    const bytes = typeof data === 'string' ? Buffer.from(data) : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    const bytes =
+      typeof data === 'string' ? Buffer.from(data) : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
     const padding = Buffer.alloc((8 - (bytes.length % 8)) % 8);
     listed.push({ name, type: typeOf(data), offset, bytes: bytes.length });
     parts.push(bytes, padding);
@@ -67,7 +79,10 @@ function typeOf(data: Section['data']): Header['sections'][number]['type'] {
   return data instanceof Int8Array ? 'i8' : 'u8';
 }
 
-/** Reads a model file of `kind`. Throws `corrupt` when it is cut short or damaged, `unsupported` when it is another thing. */
+/**
+ * Reads a model file of `kind`. Throws `corrupt` when it is cut short or damaged, `unsupported` when it is another
+ * thing.
+ */
 export function decodeModel(bytes: Uint8Array, kind: string, path: string): ModelFile {
   // A copy at a multiple of 8, so that sections can be viewed as 32-bit numbers where they stand.
   const file = Buffer.from(new Uint8Array(bytes).buffer);
@@ -77,12 +92,20 @@ export function decodeModel(bytes: Uint8Array, kind: string, path: string): Mode
   }
   const version = file.readUInt32LE(8);
   if (version !== formatVersion) {
-    throw new WatershedError('unsupported', `${path} is a model of format ${version}; this program reads format ${formatVersion}`, { hint });
+    throw new WatershedError(
+      'unsupported',
+      `${path} is a model of format ${version}; this program reads format ${formatVersion}`,
+      { hint },
+    );
   }
   const bodyAt = headerAt + file.readUInt32LE(12);
   const digest = createHash('sha256').update(file.subarray(headerAt)).digest();
   if (file.length < bodyAt || !digest.equals(file.subarray(16, 48))) {
-    throw new WatershedError('corrupt', `${path} is damaged or cut short: its checksum is not that of its ${file.length} bytes`, { hint });
+    throw new WatershedError(
+      'corrupt',
+      `${path} is damaged or cut short: its checksum is not that of its ${file.length} bytes`,
+      { hint },
+    );
   }
   const meta: unknown = JSON.parse(file.toString('utf8', headerAt, bodyAt));
   if (!Value.Check(Header, meta) || meta.kind !== kind) {
@@ -91,7 +114,9 @@ export function decodeModel(bytes: Uint8Array, kind: string, path: string): Mode
   const view = (name: string, type: string): Buffer => {
     const found = meta.sections.find((section) => section.name === name && section.type === type);
     if (found === undefined || bodyAt + found.offset + found.bytes > file.length) {
-      throw new WatershedError('unsupported', `${path} has no section ${name}: it was made by another version`, { hint });
+      throw new WatershedError('unsupported', `${path} has no section ${name}: it was made by another version`, {
+        hint,
+      });
     }
     return file.subarray(bodyAt + found.offset, bodyAt + found.offset + found.bytes);
   };

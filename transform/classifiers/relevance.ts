@@ -15,11 +15,16 @@ export interface RelevanceInput {
 }
 
 /**
- * What is known of a post before it is adapted to: how far its vector lies in the direction of relevance from the mean of
- * its event, what its words say, and how much its two most particular words are the event's own. The last is what makes
- * a new event's names and places count as soon as they are frequent; nobody has to say them.
+ * What is known of a post before it is adapted to: how far its vector lies in the direction of relevance from the mean
+ * of its event, what its words say, and how much its two most particular words are the event's own. The last is what
+ * makes a new event's names and places count as soon as they are frequent; nobody has to say them.
  */
-export function relevanceFeatures(input: RelevanceInput, state: EventState, weights: { directionBias: number }, into: Float32Array): void {
+export function relevanceFeatures(
+  input: RelevanceInput,
+  state: EventState,
+  weights: { directionBias: number },
+  into: Float32Array,
+): void {
   let first = 0;
   let second = 0;
   for (let index = 0; index < input.words.length; index++) {

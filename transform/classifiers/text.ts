@@ -1,8 +1,8 @@
 import { textCharsMax } from './classifier.ts';
 
 /**
- * A text as the models see it: lower case without accents, links and user names masked, one token for each word, hashtag
- * (with its #), exclamation and question mark. Digits are kept.
+ * A text as the models see it: lower case without accents, links and user names masked, one token for each word,
+ * hashtag (with its #), exclamation and question mark. Digits are kept.
  */
 export function tokenise(text: string): string[] {
   let plain = text.length > textCharsMax ? text.slice(0, textCharsMax) : text;
@@ -27,7 +27,10 @@ const linkPattern = /^https?:/;
 // A link cut short by the network's own shortening ("http:…") is still a link.
 const tokenPattern = /https?:\S*|@\w+|#?[\p{L}\p{M}\p{N}]+(?:['’]\p{L}+)?|[!?]/gu;
 
-/** FNV-1a over UTF-16 units, 32 bits (signed, so that it is a small integer to the engine), finished by murmur3's mixer so that the low bits may index a table. */
+/**
+ * FNV-1a over UTF-16 units, 32 bits (signed, so that it is a small integer to the engine), finished by murmur3's mixer
+ * so that the low bits may index a table.
+ */
 export function hashText(text: string, seed = 0): number {
   return hashRange(text, 0, text.length, seed);
 }
@@ -39,7 +42,10 @@ export function hashRange(text: string, from: number, to: number, seed: number):
   return mix(hash);
 }
 
-/** Puts the hashes of all beginnings of `text` from `from` on into `into`: of one character, of two, and so on; returns their number. */
+/**
+ * Puts the hashes of all beginnings of `text` from `from` on into `into`: of one character, of two, and so on; returns
+ * their number.
+ */
 export function hashPrefixes(text: string, from: number, seed: number, into: Int32Array): number {
   const count = Math.min(into.length, text.length - from);
   let hash = 0x811c9dc5 ^ seed;

@@ -42,7 +42,8 @@ export function typeScores(input: TypeInput, meanLines: Float32Array, weights: T
 /** Adds log(softmax + 10⁻⁶) of the scores: one model alone cannot rule a class out. */
 function addLogProbabilities(scores: Float64Array, sums: Float64Array): void {
   const probabilities = softmax(scores);
-  for (let index = 0; index < sums.length; index++) sums[index] = (sums[index] ?? 0) + Math.log((probabilities[index] ?? 0) + 1e-6);
+  for (let index = 0; index < sums.length; index++)
+    sums[index] = (sums[index] ?? 0) + Math.log((probabilities[index] ?? 0) + 1e-6);
 }
 
 /** Turns scores into probabilities, in place. */

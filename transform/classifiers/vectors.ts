@@ -13,7 +13,7 @@ export interface WordVectors {
   add(word: string, sum: Float32Array): void;
 }
 
-/** A word is cut into the longest pieces from its beginning, as WordPiece does; the longest piece has 18 characters. */
+/** A word is cut into the longest pieces from its beginning, the way of WordPiece; the longest piece has 18 characters. */
 const pieceCharsMax = 18;
 /** Pieces that begin a word and pieces that go on are told apart by the seed of their hash. */
 const beginSeed = 2;
@@ -22,8 +22,11 @@ const insideSeed = 3;
 /** Reads a file of vectors. Throws `corrupt` or `unsupported` as `decodeModel` does. */
 export function decodeVectors(bytes: Uint8Array, path: string): WordVectors {
   const file = decodeModel(bytes, 'vectors', path);
-  const pieces = createHashTable(Int32Array.from(file.text('pieces').split('\n'), (piece) =>
-    (piece.startsWith('##') ? hashText(piece.slice(2), insideSeed) : hashText(piece, beginSeed))));
+  const pieces = createHashTable(
+    Int32Array.from(file.text('pieces').split('\n'), (piece) =>
+      piece.startsWith('##') ? hashText(piece.slice(2), insideSeed) : hashText(piece, beginSeed),
+    ),
+  );
   const scales = file.f32('scales');
   const table = file.i8('vectors');
   const dimensions = table.length / scales.length;
@@ -61,8 +64,8 @@ export function tailOf(vector: Float32Array): number {
 }
 
 /**
- * What a sum of vectors is multiplied by to have about length 1: its first components are known, of the others the sum of
- * their squared lengths (as if they stood at right angles, which the small components nearly do). 0 for nothing.
+ * What a sum of vectors is multiplied by to have about length 1: its first components are known, of the others the sum
+ * of their squared lengths (as if they stood at right angles, which the small components nearly do). 0 for nothing.
  */
 export function unitScale(head: Float32Array, tail: number): number {
   let squares = tail;

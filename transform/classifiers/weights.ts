@@ -11,7 +11,10 @@ export interface Weights {
 }
 
 export interface RelevanceWeights {
-  /** Mean of the training events' posts along the directions of relevance and of each class: where a new event starts from. */
+  /**
+   * Mean of the training events' posts along the directions of relevance and of each class: where a new event starts
+   * from.
+   */
   readonly priorLines: Float32Array;
   /** Over the centred vector. */
   readonly direction: Float32Array;
@@ -87,11 +90,19 @@ function quantise(values: Float32Array): { values: Int8Array; scale: number } {
 }
 
 /** Reads a weights file that was trained on these vectors. Throws `corrupt` or `unsupported`. */
-export function decodeWeights(bytes: Uint8Array, path: string, vectorsFingerprint: string): { weights: Weights; file: ModelFile } {
+export function decodeWeights(
+  bytes: Uint8Array,
+  path: string,
+  vectorsFingerprint: string,
+): { weights: Weights; file: ModelFile } {
   const file = decodeModel(bytes, 'weights', path);
   if (file.meta['vectors'] !== vectorsFingerprint) {
-    throw new WatershedError('unsupported', `${path} was trained on word vectors ${String(file.meta['vectors'])}, `
-      + `the ones beside it are ${vectorsFingerprint}`, { hint: 'take both files from the same version, or run `watershed train`' });
+    throw new WatershedError(
+      'unsupported',
+      `${path} was trained on word vectors ${String(file.meta['vectors'])}, ` +
+        `the ones beside it are ${vectorsFingerprint}`,
+      { hint: 'take both files from the same version, or run `watershed train`' },
+    );
   }
   const [oddsScale = 1, shareScale = 1, ngramScale = 1, idfScale = 1, languageScale = 1] = file.f32('scales');
   const [directionBias = 0, unseenLogShare = 0, sharpness = 1] = file.f32('scalars');
@@ -129,8 +140,12 @@ export function decodeWeights(bytes: Uint8Array, path: string, vectorsFingerprin
 }
 
 /** What is known of a word by its hash. */
-export function wordKnowledge(weights: Pick<RelevanceWeights, 'words' | 'logOdds' | 'logShare' | 'unseenLogShare'>, hash: number): { logOdds: number; share: number } {
+export function wordKnowledge(
+  weights: Pick<RelevanceWeights, 'words' | 'logOdds' | 'logShare' | 'unseenLogShare'>,
+  hash: number,
+): { logOdds: number; share: number } {
   const index = weights.words.indexOf(hash);
-  return index === -1 ? { logOdds: 0, share: Math.exp(weights.unseenLogShare) }
+  return index === -1
+    ? { logOdds: 0, share: Math.exp(weights.unseenLogShare) }
     : { logOdds: weights.logOdds[index] ?? 0, share: Math.exp(weights.logShare[index] ?? 0) };
 }

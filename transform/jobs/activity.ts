@@ -28,8 +28,8 @@ const shareMax = 0.25;
 const pauseMsMax = 60_000;
 
 /**
- * Counts posts, labels and terms anew wherever something changed since the last count, and puts the new rows in the place
- * of the old ones: exact also after late posts, other labels and what had to be forgotten.
+ * Counts posts, labels and terms anew wherever something changed since the last count, and puts the new rows in the
+ * place of the old ones: exact also after late posts, other labels and what had to be forgotten.
  */
 export function activityJob(options: ActivityOptions): JobDefinition<typeof Payload> {
   const pause = { untilMs: 0 };
@@ -85,12 +85,15 @@ async function rollUpOnce(options: ActivityOptions, connection: DuckDBConnection
   const target: TableMetadata = metadata[rollup.table];
   const stored = target.properties[seenProperty];
   // Written by this job alone.
-  const before = stored === undefined ? {} : JSON.parse(stored) as Seen;
+  const before = stored === undefined ? {} : (JSON.parse(stored) as Seen);
   const now = seenNow(metadata, rollup.from);
   const changes = changesBetween(before, now);
   if (changes.length === 0) return 0;
   const hours = await findTouched(options, connection, metadata, changes);
-  const mark: Mark = { expect: { [seenProperty]: stored }, set: { [seenProperty]: JSON.stringify({ ...before, ...now }) } };
+  const mark: Mark = {
+    expect: { [seenProperty]: stored },
+    set: { [seenProperty]: JSON.stringify({ ...before, ...now }) },
+  };
   options.crashPoint('found');
   if (hours === 0) {
     await commitMark(options, rollup, mark);
@@ -107,20 +110,58 @@ interface Mark {
   readonly set: Readonly<Record<string, string>>;
 }
 
-const postColumns = ['event_id', 'source', 'post_id', 'created_at', 'author_id', 'author_handle', 'text', 'lang', 'hashtags', 'mentions',
-  'urls', 'repost_of_id'];
-const labelColumns = ['event_id', 'source', 'post_id', 'created_at', 'classifier', 'model_version', 'label', 'classified_at'];
+const postColumns = [
+  'event_id',
+  'source',
+  'post_id',
+  'created_at',
+  'author_id',
+  'author_handle',
+  'text',
+  'lang',
+  'hashtags',
+  'mentions',
+  'urls',
+  'repost_of_id',
+];
+const labelColumns = [
+  'event_id',
+  'source',
+  'post_id',
+  'created_at',
+  'classifier',
+  'model_version',
+  'label',
+  'classified_at',
+];
 
 /** Fills temp table `counted` with the rows of the touched hours. */
 async function count(
-  options: ActivityOptions, connection: DuckDBConnection,
-  metadata: { readonly posts: TableMetadata; readonly classifications: TableMetadata; readonly tombstones: TableMetadata }, rollup: Rollup,
+  options: ActivityOptions,
+  connection: DuckDBConnection,
+  metadata: {
+    readonly posts: TableMetadata;
+    readonly classifications: TableMetadata;
+    readonly tombstones: TableMetadata;
+  },
+  rollup: Rollup,
 ): Promise<void> {
   const filter = await touchedFilter(connection, 'created_at', 'hour');
-  await showRows(options, connection, 'some_posts', { table: 'posts', metadata: metadata.posts, columns: postColumns, filter });
-  await showRows(options, connection, 'some_labels', { table: 'classifications', metadata: metadata.classifications, columns: labelColumns, filter });
+  await showRows(options, connection, 'some_posts', {
+    table: 'posts',
+    metadata: metadata.posts,
+    columns: postColumns,
+    filter,
+  });
+  await showRows(options, connection, 'some_labels', {
+    table: 'classifications',
+    metadata: metadata.classifications,
+    columns: labelColumns,
+    filter,
+  });
   await showRows(options, connection, 'all_tombstones', {
-    table: 'tombstones', metadata: metadata.tombstones,
+    table: 'tombstones',
+    metadata: metadata.tombstones,
     columns: ['source', 'kind', 'id', 'state', 'received_at', 'log_partition', 'log_offset'],
   });
   await connection.run(keptPosts);
@@ -135,11 +176,17 @@ interface ReplaceInput {
 }
 
 /** Writes the files of the touched days anew: the rows of their other hours as they were, and what was counted. */
-async function replace(options: ActivityOptions, connection: DuckDBConnection, { rollup, target, mark }: ReplaceInput): Promise<void> {
+async function replace(
+  options: ActivityOptions,
+  connection: DuckDBConnection,
+  { rollup, target, mark }: ReplaceInput,
+): Promise<void> {
   const spec = tables[rollup.table];
   const { store } = options;
   const plan = await showRows(options, connection, 'old_rows', {
-    table: rollup.table, metadata: target, columns: spec.columns.map(({ name }) => name),
+    table: rollup.table,
+    metadata: target,
+    columns: spec.columns.map(({ name }) => name),
     filter: await touchedFilter(connection, rollup.instant, 'day'),
   });
   await connection.run(`create or replace temp table new_rows as
@@ -151,43 +198,82 @@ async function replace(options: ActivityOptions, connection: DuckDBConnection, {
     const days = await rowsOf(connection, 'select distinct event_id, day from new_rows order by all');
     for (const row of days) {
       const [event, day] = [String(row['event_id']), Number(row['day'])];
-      const file = await encodeParquet(connection,
-        `select * exclude (day) from new_rows where event_id = ${literal(event)} and day = ${day} order by all`, spec, options.duck.staging);
+      const file = await encodeParquet(
+        connection,
+        `select * exclude (day) from new_rows where event_id = ${literal(event)} and day = ${day} order by all`,
+        spec,
+        options.duck.staging,
+      );
       if (file === undefined) continue;
       const key = `${storeNamespace}/${rollup.table}/data/${randomUUID()}.parquet`;
       await store.putFile(key, file.localPath);
       placed.push(dataFileFromStats(spec, `${store.uri}/${key}`, file.stats, partitionOf(target, event, day)));
     }
     options.crashPoint('placed');
-    await commitFiles(options, { rollup, mark, plan: { files: plan.files, sequenceNumber: plan.sequenceNumber }, placed });
+    await commitFiles(options, {
+      rollup,
+      mark,
+      plan: { files: plan.files, sequenceNumber: plan.sequenceNumber },
+      placed,
+    });
   } catch (error) {
     if (!isWatershedError(error, 'commit_unknown')) await discard(options, placed);
     throw error;
   }
 }
 
-async function commitFiles(options: ActivityOptions, input: {
-  readonly rollup: Rollup; readonly mark: Mark; readonly placed: readonly AddedFile[];
-  readonly plan: { readonly files: readonly PlannedFile[]; readonly sequenceNumber: number };
-}): Promise<void> {
+async function commitFiles(
+  options: ActivityOptions,
+  input: {
+    readonly rollup: Rollup;
+    readonly mark: Mark;
+    readonly placed: readonly AddedFile[];
+    readonly plan: { readonly files: readonly PlannedFile[]; readonly sequenceNumber: number };
+  },
+): Promise<void> {
   const { catalog, store, cache, clock, random, crashPoint } = options;
   if (input.plan.files.length === 0 && input.placed.length === 0) {
     await commitMark(options, input.rollup, input.mark);
     return;
   }
   await commitReplace({
-    catalog, store, cache, clock, random, crashPoint,
+    catalog,
+    store,
+    cache,
+    clock,
+    random,
+    crashPoint,
     ref: { namespace: storeNamespace, name: input.rollup.table },
     remove: input.plan.files.map(({ path }) => path),
-    add: input.placed, readAtSequenceNumber: input.plan.sequenceNumber, operation: 'overwrite',
-    properties: input.mark.set, expectProperties: input.mark.expect,
+    add: input.placed,
+    readAtSequenceNumber: input.plan.sequenceNumber,
+    operation: 'overwrite',
+    properties: input.mark.set,
+    expectProperties: input.mark.expect,
   });
 }
 
-async function commitMark({ catalog, store, cache, clock, random, crashPoint }: ActivityOptions, rollup: Rollup, mark: Mark): Promise<void> {
+async function commitMark(
+  { catalog, store, cache, clock, random, crashPoint }: ActivityOptions,
+  rollup: Rollup,
+  mark: Mark,
+): Promise<void> {
   await commitAppend({
-    catalog, store, cache, clock, random, crashPoint, ledger: [],
-    tables: [{ ref: { namespace: storeNamespace, name: rollup.table }, files: [], properties: mark.set, expectProperties: mark.expect }],
+    catalog,
+    store,
+    cache,
+    clock,
+    random,
+    crashPoint,
+    ledger: [],
+    tables: [
+      {
+        ref: { namespace: storeNamespace, name: rollup.table },
+        files: [],
+        properties: mark.set,
+        expectProperties: mark.expect,
+      },
+    ],
   });
 }
 
@@ -195,7 +281,10 @@ async function discard({ store }: ActivityOptions, files: readonly AddedFile[]):
   await Promise.allSettled(files.map(({ path }) => store.delete(path.slice(store.uri.length + 1))));
 }
 
-/** Where the row's event and day belong in the table's default spec; undefined (the unpartitioned spec) when somebody changed that. */
+/**
+ * Where the row's event and day belong in the table's default spec; undefined (the unpartitioned spec) when somebody
+ * changed that.
+ */
 function partitionOf(metadata: TableMetadata, event: string, day: number): PartitionValues | undefined {
   const spec = specById(metadata, metadata['default-spec-id']);
   const names = new Map(currentSchema(metadata).fields.map(({ id, name }) => [id, name]));
@@ -203,7 +292,8 @@ function partitionOf(metadata: TableMetadata, event: string, day: number): Parti
   for (const field of spec.fields) {
     const name = names.get(field['source-id']);
     if (field.transform === 'identity' && name === 'event_id') values[String(field['field-id'])] = event;
-    else if (field.transform === 'day' && (name === 'minute' || name === 'hour')) values[String(field['field-id'])] = day;
+    else if (field.transform === 'day' && (name === 'minute' || name === 'hour'))
+      values[String(field['field-id'])] = day;
     else return undefined;
   }
   return spec.fields.length === 0 ? undefined : { specId: spec['spec-id'], values };

@@ -4,8 +4,8 @@ import type { Store } from '#core/store/store.ts';
 
 /**
  * What a classifier adapted to, kept beside the tables: the commit that adds labels also names, in a property of
- * `classifications`, the object that holds the adaptation after them. An object holds the states that this commit changed,
- * and where those of all other events lie:
+ * `classifications`, the object that holds the adaptation after them. An object holds the states that this commit
+ * changed, and where those of all other events lie:
  *
  *     length of the index (32 bits, little-endian) · index in JSON {event: [key, start, end]} · states
  */
@@ -22,18 +22,28 @@ const root = 'state/classify';
 /** An object that nothing names may belong to a commit under way, which takes seconds: it is deleted after an hour. */
 const orphanAgeMs = 3_600_000;
 
-/** The adaptation that an object holds; only the states of `events` are fetched. Reuses what `known` has of the same key. */
+/**
+ * The adaptation that an object holds; only the states of `events` are fetched. Reuses what `known` has of the same
+ * key.
+ */
 export async function loadAdaptations(
-  store: Store, key: string | undefined, events: readonly string[], known?: Adaptations,
+  store: Store,
+  key: string | undefined,
+  events: readonly string[],
+  known?: Adaptations,
 ): Promise<Adaptations> {
-  const base: Adaptations = known !== undefined && known.key === key ? known
-    : { key, index: key === undefined ? new Map() : await readIndex(store, key), states: new Map() };
+  const base: Adaptations =
+    known !== undefined && known.key === key
+      ? known
+      : { key, index: key === undefined ? new Map() : await readIndex(store, key), states: new Map() };
   const states = new Map(base.states);
-  await Promise.all(events.map(async (event) => {
-    const place = base.index.get(event);
-    if (states.has(event) || place === undefined) return;
-    states.set(event, await store.get(place[0], { start: place[1], end: place[2] }));
-  }));
+  await Promise.all(
+    events.map(async (event) => {
+      const place = base.index.get(event);
+      if (states.has(event) || place === undefined) return;
+      states.set(event, await store.get(place[0], { start: place[1], end: place[2] }));
+    }),
+  );
   return { ...base, states };
 }
 
@@ -46,19 +56,26 @@ async function readIndex(store: Store, key: string): Promise<Map<string, Place>>
     return new Map(Object.entries(JSON.parse(json) as Record<string, Place>));
   } catch (error) {
     throw new WatershedError('corrupt', `${key} does not hold what a classifier adapted to`, {
-      cause: error, hint: 'restore the object from a backup; without it, the events are learned anew by a new model version',
+      cause: error,
+      hint: 'restore the object from a backup; without it, the events are learned anew by a new model version',
     });
   }
 }
 
 /** Writes the states that changed as a new object. It counts once a commit names it. */
 export async function saveAdaptations(
-  store: Store, before: Adaptations, changed: ReadonlyMap<string, Uint8Array>, version: string,
+  store: Store,
+  before: Adaptations,
+  changed: ReadonlyMap<string, Uint8Array>,
+  version: string,
 ): Promise<Adaptations> {
   const key = `${root}/${version}/${randomUUID()}`;
-  // Places count from the end of the index, whose own length depends on them: the index is padded to a size known before.
+  // Places count from the end of the index, whose own length depends on them: the index is padded to a size known
+  // before.
   const others = [...before.index].filter(([event]) => !changed.has(event));
-  const room = JSON.stringify(Object.fromEntries([...others, ...[...changed.keys()].map((event) => [event, [key, 1e12, 1e12]])])).length * 4;
+  const room =
+    JSON.stringify(Object.fromEntries([...others, ...[...changed.keys()].map((event) => [event, [key, 1e12, 1e12]])]))
+      .length * 4;
   const index = new Map<string, Place>(others);
   let at = 4 + room;
   for (const [event, state] of changed) {
@@ -79,7 +96,12 @@ export async function dropUnneeded(store: Store, before: Adaptations, now: Adapt
 }
 
 /** Deletes what crashed runs left behind. */
-export async function sweepAdaptations(store: Store, version: string, now: Adaptations, nowMs: number): Promise<number> {
+export async function sweepAdaptations(
+  store: Store,
+  version: string,
+  now: Adaptations,
+  nowMs: number,
+): Promise<number> {
   const needed = keysOf(now);
   let deleted = 0;
   for await (const { key, modifiedAtMs } of store.list(`${root}/${version}/`)) {

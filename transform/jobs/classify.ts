@@ -33,15 +33,16 @@ export interface ClassifyOptions extends JobLake {
 const Payload = Type.Object({}, { additionalProperties: false });
 
 /**
- * Says of every post what it is: takes the posts that landed since the mark, classifies them in the order of the log, and
- * commits labels, mark and adaptation together. Ends when nothing is left; a hint after each commit of the writer starts it
- * again, the schedule makes up for hints that were lost.
+ * Says of every post what it is: takes the posts that landed since the mark, classifies them in the order of the log,
+ * and commits labels, mark and adaptation together. Ends when nothing is left; a hint after each commit of the writer
+ * starts it again, the schedule makes up for hints that were lost.
  */
 export function classifyJob(options: ClassifyOptions): JobDefinition<typeof Payload> {
   const memory: { adaptations: Adaptations | undefined } = { adaptations: undefined };
   return {
     name: 'classify',
-    description: 'Says of each post whether it is about the crisis, which kind of information it is and in which language',
+    description:
+      'Says of each post whether it is about the crisis, which kind of information it is and in which language',
     payload: Payload,
     schedule: { when: { everyMs: 5_000 }, payload: {} },
     concurrency: 1,
@@ -53,7 +54,11 @@ export function classifyJob(options: ClassifyOptions): JobDefinition<typeof Payl
 /** Another process may classify too: it takes the next range when this one loses. */
 const lostRacesMax = 5;
 
-async function classifyAll(options: ClassifyOptions, memory: { adaptations: Adaptations | undefined }, context: JobContext): Promise<void> {
+async function classifyAll(
+  options: ClassifyOptions,
+  memory: { adaptations: Adaptations | undefined },
+  context: JobContext,
+): Promise<void> {
   const connection = await options.duck.connect();
   let done = 0;
   let lost = 0;
@@ -65,7 +70,8 @@ async function classifyAll(options: ClassifyOptions, memory: { adaptations: Adap
       const pointer = state.classifications.properties[adaptedProperty(options.classifier)];
       try {
         const before = await loadAdaptations(options.store, pointer, [], memory.adaptations);
-        if (memory.adaptations === undefined) await sweepAdaptations(options.store, options.classifier.version, before, options.clock.now());
+        if (memory.adaptations === undefined)
+          await sweepAdaptations(options.store, options.classifier.version, before, options.clock.now());
         memory.adaptations = before;
         const chunk = await classifyRange(options, connection, { ...state, plan, before }, context.signal);
         memory.adaptations = chunk.adaptations;
@@ -94,7 +100,10 @@ interface RangeInput {
 }
 
 async function classifyRange(
-  options: ClassifyOptions, connection: DuckDBConnection, { posts, plan, before }: RangeInput, signal: AbortSignal,
+  options: ClassifyOptions,
+  connection: DuckDBConnection,
+  { posts, plan, before }: RangeInput,
+  signal: AbortSignal,
 ): Promise<{ posts: number; adaptations: Adaptations }> {
   const { store, classifier, duck, crashPoint } = options;
   const rows = await readPosts(options, connection, posts, plan);
@@ -104,8 +113,12 @@ async function classifyRange(
   const answers = join(duck.staging, `${randomUUID()}.answers.ndjson`);
   try {
     await writeFile(answers, lines);
-    const file = lines === '' ? undefined : await encodeParquet(connection, answerRows(options, answers), tables.classifications, duck.staging);
-    const saved = adaptations.size === 0 ? before : await saveAdaptations(store, before, adaptations, classifier.version);
+    const file =
+      lines === ''
+        ? undefined
+        : await encodeParquet(connection, answerRows(options, answers), tables.classifications, duck.staging);
+    const saved =
+      adaptations.size === 0 ? before : await saveAdaptations(store, before, adaptations, classifier.version);
     crashPoint('encoded');
     await commit(options, plan, before, saved, file);
     count(options, plan, rows.length);
@@ -119,15 +132,25 @@ const postColumns = ['event_id', 'source', 'post_id', 'created_at', 'text', 'lan
 
 /** The rows of the range, numbered in temp table `chunk`, in the order of the log. */
 async function readPosts(
-  options: ClassifyOptions, connection: DuckDBConnection, metadata: TableMetadata, plan: Plan,
+  options: ClassifyOptions,
+  connection: DuckDBConnection,
+  metadata: TableMetadata,
+  plan: Plan,
 ): Promise<ClassifiablePost[]> {
-  await showRows(options, connection, 'landed', { table: 'posts', metadata, columns: postColumns, filter: filterOf(plan.ranges) });
+  await showRows(options, connection, 'landed', {
+    table: 'posts',
+    metadata,
+    columns: postColumns,
+    filter: filterOf(plan.ranges),
+  });
   await connection.run(`create or replace temp table chunk as
     select row_number() over (order by log_partition, log_offset, event_id) as n, *
     from landed where ${conditionOf(plan.ranges)}`);
   const reader = await connection.runAndReadAll('select event_id, text, lang from chunk order by n');
   return reader.getRowsJS().map(([eventId, text, lang]) => ({
-    eventId: textOf(eventId) ?? '', text: textOf(text) ?? '', lang: textOf(lang),
+    eventId: textOf(eventId) ?? '',
+    text: textOf(text) ?? '',
+    lang: textOf(lang),
   }));
 }
 
@@ -139,7 +162,10 @@ function textOf(value: unknown): string | null {
 const slicePosts = 256;
 
 async function classifySlices(
-  { store, classifier }: ClassifyOptions, rows: readonly ClassifiablePost[], before: Adaptations, signal: AbortSignal,
+  { store, classifier }: ClassifyOptions,
+  rows: readonly ClassifiablePost[],
+  before: Adaptations,
+  signal: AbortSignal,
 ): Promise<{ lines: string; adaptations: ReadonlyMap<string, Uint8Array> }> {
   const events = [...new Set(rows.map(({ eventId }) => eventId))];
   const { states } = await loadAdaptations(store, before.key, events, before);
@@ -147,7 +173,11 @@ async function classifySlices(
   const lines: string[] = [];
   for (let at = 0; at < rows.length; at += slicePosts) {
     signal.throwIfAborted();
-    const { answers, adapted } = await classifier.classify(rows.slice(at, at + slicePosts), new Map([...states, ...changed]), signal);
+    const { answers, adapted } = await classifier.classify(
+      rows.slice(at, at + slicePosts),
+      new Map([...states, ...changed]),
+      signal,
+    );
     answers.forEach((some, index) => lines.push(...some.map((answer) => lineOf(at + index + 1, answer))));
     for (const [event, state] of adapted) changed.set(event, state);
     await yieldToOthers();
@@ -161,13 +191,18 @@ function lineOf(n: number, { question, label, score, scores }: Answer): string {
 
 function answerRows({ classifier, clock }: ClassifyOptions, answers: string): string {
   return `select c.event_id, c.source, c.post_id, c.created_at, a.classifier, ${literal(classifier.version)} as model_version,
-      a.label, a.score, a.scores, make_timestamptz(${clock.now()} * 1000) as classified_at, c.log_partition, c.log_offset
+      a.label, a.score, a.scores, make_timestamptz(${clock.now()} * 1000) as classified_at,
+      c.log_partition, c.log_offset
     from chunk c join read_json(${literal(answers)}, format = 'newline_delimited',
       columns = {n: 'BIGINT', classifier: 'VARCHAR', label: 'VARCHAR', score: 'DOUBLE', scores: 'VARCHAR'}) a using (n)`;
 }
 
 async function commit(
-  options: ClassifyOptions, plan: Plan, before: Adaptations, saved: Adaptations, file: EncodedFile | undefined,
+  options: ClassifyOptions,
+  plan: Plan,
+  before: Adaptations,
+  saved: Adaptations,
+  file: EncodedFile | undefined,
 ): Promise<void> {
   const { catalog, store, cache, clock, random, classifier, crashPoint } = options;
   const key = `${storeNamespace}/classifications/data/${randomUUID()}.parquet`;
@@ -176,25 +211,41 @@ async function commit(
   const adapted = adaptedProperty(classifier);
   try {
     await commitAppend({
-      catalog, store, clock, random, cache, crashPoint, ledger: [],
-      tables: [{
-        ref: { namespace: storeNamespace, name: 'classifications' },
-        spec: tables.classifications,
-        files: file === undefined ? [] : [dataFileFromStats(tables.classifications, `${store.uri}/${key}`, file.stats)],
-        properties: { ...plan.set, ...(saved.key === undefined ? {} : { [adapted]: saved.key }) },
-        expectProperties: { ...plan.expect, [adapted]: before.key },
-      }],
+      catalog,
+      store,
+      clock,
+      random,
+      cache,
+      crashPoint,
+      ledger: [],
+      tables: [
+        {
+          ref: { namespace: storeNamespace, name: 'classifications' },
+          spec: tables.classifications,
+          files:
+            file === undefined ? [] : [dataFileFromStats(tables.classifications, `${store.uri}/${key}`, file.stats)],
+          properties: { ...plan.set, ...(saved.key === undefined ? {} : { [adapted]: saved.key }) },
+          expectProperties: { ...plan.expect, [adapted]: before.key },
+        },
+      ],
     });
   } catch (error) {
     // After a lost answer both may be part of the table.
     if (!isWatershedError(error, 'commit_unknown')) {
-      await Promise.allSettled([store.delete(key), ...(saved.key === undefined || saved.key === before.key ? [] : [store.delete(saved.key)])]);
+      await Promise.allSettled([
+        store.delete(key),
+        ...(saved.key === undefined || saved.key === before.key ? [] : [store.delete(saved.key)]),
+      ]);
     }
     throw error;
   }
 }
 
 function count({ metrics }: ClassifyOptions, plan: Plan, posts: number): void {
-  metrics.counter('watershed_classified_posts_total', 'Posts classified, new ones and again by a new model', ['kind']).add(posts, { kind: plan.kind });
-  metrics.gauge('watershed_classify_waiting_records', 'Records of the log that wait to be classified').set(Number(plan.left));
+  metrics
+    .counter('watershed_classified_posts_total', 'Posts classified, new ones and again by a new model', ['kind'])
+    .add(posts, { kind: plan.kind });
+  metrics
+    .gauge('watershed_classify_waiting_records', 'Records of the log that wait to be classified')
+    .set(Number(plan.left));
 }

@@ -2,9 +2,9 @@ import type { Static, TSchema } from 'typebox';
 import type { Schedule } from '#core/queue/queue.ts';
 
 /**
- * A kind of job. It is run at least once for each time it is asked for, in any process, and must come to the same result however
- * often it is run and wherever it was killed: what it has done stands as a mark in the table that it writes, committed
- * together with the rows. Being asked is a hint, the mark is the truth.
+ * A kind of job. It is run at least once for each time it is asked for, in any process, and must come to the same
+ * result however often it is run and wherever it was killed: what it has done stands as a mark in the table that it
+ * writes, committed together with the rows. Being asked is a hint, the mark is the truth.
  */
 export interface JobDefinition<Payload extends TSchema = TSchema> {
   /** The queue it lives in. */

@@ -47,6 +47,8 @@ export function filterOf(ranges: readonly OffsetRange[]): Filter {
 
 /** The same as a condition in SQL. */
 export function conditionOf(ranges: readonly OffsetRange[]): string {
-  const parts = ranges.map(({ partition, from, to }) => `(log_partition = ${partition} and log_offset >= ${from} and log_offset < ${to})`);
+  const parts = ranges.map(
+    ({ partition, from, to }) => `(log_partition = ${partition} and log_offset >= ${from} and log_offset < ${to})`,
+  );
   return parts.length === 0 ? 'false' : parts.join(' or ');
 }

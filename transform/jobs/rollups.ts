@@ -9,8 +9,8 @@ export interface Rollup {
   /** Whatever changes in these changes the counts. */
   readonly from: readonly SourceName[];
   /**
-   * A SELECT of its columns over `kept_posts` (the posts of the touched hours that are not to be forgotten) and `labels` (the
-   * newest labels of those posts).
+   * A SELECT of its columns over `kept_posts` (the posts of the touched hours that are not to be forgotten) and
+   * `labels` (the newest labels of those posts).
    */
   readonly sql: string;
 }
@@ -20,7 +20,10 @@ const begin = (column: string, micros: number): string =>
 const minute = begin('created_at', 60_000_000);
 const hour = begin('created_at', 3_600_000_000);
 
-/** Values kept of each event, hour and kind: more than any chart shows, so that sums over days are right for what is frequent. */
+/**
+ * Values kept of each event, hour and kind: more than any chart shows, so that sums over days are right for what is
+ * frequent.
+ */
 const termsPerHour = 200;
 
 const words = `regexp_extract_all(
@@ -57,8 +60,11 @@ export const rollups: readonly Rollup[] = [
     instant: 'hour',
     from: ['posts', 'tombstones'],
     sql: `select event_id, ${hour} as hour, kind, value, count(*) as posts
-      from (${Object.entries(terms).map(([kind, list]) =>
-        `select event_id, created_at, '${kind}' as kind, unnest(${list}) as value from kept_posts`).join(' union all ')})
+      from (${Object.entries(terms)
+        .map(
+          ([kind, list]) => `select event_id, created_at, '${kind}' as kind, unnest(${list}) as value from kept_posts`,
+        )
+        .join(' union all ')})
       where value is not null and value <> '' group by event_id, hour, kind, value
       qualify row_number() over (partition by event_id, hour, kind order by posts desc, value) <= ${termsPerHour}`,
   },
@@ -67,7 +73,8 @@ export const rollups: readonly Rollup[] = [
 /** Makes `kept_posts` and `labels` over the views `some_posts`, `some_labels` and `all_tombstones`. */
 export const keptPosts = `create or replace temp table gone as
     select source, kind, id from (select source, kind, id, state, row_number() over (
-      partition by source, kind, id order by received_at desc, log_partition desc, log_offset desc) as newest from all_tombstones)
+        partition by source, kind, id order by received_at desc, log_partition desc, log_offset desc) as newest
+      from all_tombstones)
     where newest = 1 and state = 'gone';
   create or replace temp table hours as select distinct event_id, hour from touched;
   create or replace temp table kept_posts as

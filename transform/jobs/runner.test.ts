@@ -13,14 +13,24 @@ function setUp(run: Work, more: Partial<JobDefinition<typeof Payload>> = {}) {
   const clock = manualClock();
   const metrics = createMetrics();
   const job: JobDefinition<typeof Payload> = {
-    name: 'count', description: 'Counts', payload: Payload, concurrency: 1, attempts: 2, run, ...more,
+    name: 'count',
+    description: 'Counts',
+    payload: Payload,
+    concurrency: 1,
+    attempts: 2,
+    run,
+    ...more,
   };
   const queue = createMemoryQueue(clock);
   const runner = createRunner({ queue, jobs: [job], clock, metrics, logger: silentLogger });
   const stop = new AbortController();
   const running = runner.service.run(stop.signal);
   return {
-    clock, metrics, queue, runner, stop,
+    clock,
+    metrics,
+    queue,
+    runner,
+    stop,
     async end() {
       stop.abort();
       await running;
@@ -43,7 +53,12 @@ test('runs a job for a hint, and tells how it went', async () => {
   await settled(() => seen.length === 1);
   await end();
   const [status] = await runner.status();
-  expect(status).toMatchObject({ name: 'count', completed: 1, failed: 0, lastRun: { outcome: 'done', attempt: 1, progress: { posts: 3 } } });
+  expect(status).toMatchObject({
+    name: 'count',
+    completed: 1,
+    failed: 0,
+    lastRun: { outcome: 'done', attempt: 1, progress: { posts: 3 } },
+  });
   expect(await metrics.value('watershed_job_runs_total', { job: 'count', outcome: 'done' })).toBe(1);
 });
 
@@ -89,9 +104,12 @@ test('refuses a job that does not exist and a payload of another shape', async (
 
 test('runs on its schedule without being asked', async () => {
   let runs = 0;
-  const { clock, end } = setUp(async () => {
-    runs++;
-  }, { schedule: { when: { everyMs: 5_000 }, payload: {} } });
+  const { clock, end } = setUp(
+    async () => {
+      runs++;
+    },
+    { schedule: { when: { everyMs: 5_000 }, payload: {} } },
+  );
   while (runs < 2) await clock.advance(1000);
   await end();
   expect(runs).toBeGreaterThanOrEqual(2);
@@ -101,7 +119,9 @@ test('being stopped ends a running job without a failure', async () => {
   let started = false;
   const { runner, end } = setUp(async (_payload, { signal }) => {
     started = true;
-    await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+    await new Promise((_resolve, reject) =>
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
+    );
   });
   runner.hint('count');
   await settled(() => started);

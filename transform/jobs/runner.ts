@@ -17,7 +17,10 @@ export interface RunnerOptions {
 
 export interface Runner {
   readonly service: Service;
-  /** Asks for a job soon; may be lost, and does nothing when one is waiting already. Never throws: a hint is only a hint. */
+  /**
+   * Asks for a job soon; may be lost, and does nothing when one is waiting already. Never throws: a hint is only a
+   * hint.
+   */
   hint(name: string, payload?: unknown): void;
   /** Asks for a job and tells when it is in the queue. Throws `not_found`, `bad_request` and what the queue throws. */
   request(name: string, payload?: unknown): Promise<void>;
@@ -40,13 +43,21 @@ export function createRunner(options: RunnerOptions): Runner {
   return {
     service: { name: 'jobs', run: (signal) => work(options, { runs, turns }, signal) },
     hint(name, payload) {
-      request(name, payload).catch((error: unknown) => logger.debug('hint_lost', { job: name, reason: messageOf(error) }));
+      request(name, payload).catch((error: unknown) =>
+        logger.debug('hint_lost', { job: name, reason: messageOf(error) }),
+      );
     },
     request,
-    status: () => Promise.all(jobs.map(async (job): Promise<JobStatus> => ({
-      name: job.name, description: job.description, schedule: describe(job.schedule?.when), lastRun: runs.get(job.name),
-      ...await queue.stats(job.name),
-    }))),
+    status: () =>
+      Promise.all(
+        jobs.map(async (job): Promise<JobStatus> => ({
+          name: job.name,
+          description: job.description,
+          schedule: describe(job.schedule?.when),
+          lastRun: runs.get(job.name),
+          ...(await queue.stats(job.name)),
+        })),
+      ),
   };
 }
 
@@ -59,10 +70,16 @@ async function work(options: RunnerOptions, memory: Memory, signal: AbortSignal)
   const { queue, jobs } = options;
   await using workers = new AsyncDisposableStack();
   for (const job of jobs) {
-    workers.use(await queue.work(job.name, { concurrency: job.concurrency }, (request) => handle(options, memory, job, request, signal)));
+    workers.use(
+      await queue.work(job.name, { concurrency: job.concurrency }, (request) =>
+        handle(options, memory, job, request, signal),
+      ),
+    );
     if (job.schedule !== undefined) {
       await queue.schedule(job.name, job.name, job.schedule.when, {
-        id: `${job.name}-scheduled`, payload: job.schedule.payload, attempts: job.attempts,
+        id: `${job.name}-scheduled`,
+        payload: job.schedule.payload,
+        attempts: job.attempts,
       });
     }
   }
@@ -73,14 +90,22 @@ async function work(options: RunnerOptions, memory: Memory, signal: AbortSignal)
 }
 
 async function handle(
-  { clock, metrics, logger }: RunnerOptions, { runs, turns }: Memory, job: JobDefinition, request: Job, stop: AbortSignal,
+  { clock, metrics, logger }: RunnerOptions,
+  { runs, turns }: Memory,
+  job: JobDefinition,
+  request: Job,
+  stop: AbortSignal,
 ): Promise<void> {
   turns.set(job.name, (turns.get(job.name) ?? 0) + 1);
   const startedMs = clock.monotonic();
   const signal = AbortSignal.any([request.signal, stop]);
   let run: JobRun = {
-    startedAt: new Date(clock.now()).toISOString(), durationMs: undefined, attempt: request.attempt, outcome: 'running',
-    error: undefined, progress: {},
+    startedAt: new Date(clock.now()).toISOString(),
+    durationMs: undefined,
+    attempt: request.attempt,
+    outcome: 'running',
+    error: undefined,
+    progress: {},
   };
   const become = (change: Partial<JobRun>): void => {
     run = { ...run, ...change };
@@ -89,8 +114,11 @@ async function handle(
   const end = (outcome: 'done' | 'failed', error?: string): void => {
     const seconds = (clock.monotonic() - startedMs) / 1000;
     become({ outcome, durationMs: seconds * 1000, error });
-    metrics.counter('watershed_job_runs_total', 'Runs of jobs, by outcome', ['job', 'outcome']).add(1, { job: job.name, outcome });
-    metrics.histogram('watershed_job_duration_seconds', 'Duration of runs', [0.01, 0.1, 1, 10, 100, 1000], ['job'])
+    metrics
+      .counter('watershed_job_runs_total', 'Runs of jobs, by outcome', ['job', 'outcome'])
+      .add(1, { job: job.name, outcome });
+    metrics
+      .histogram('watershed_job_duration_seconds', 'Duration of runs', [0.01, 0.1, 1, 10, 100, 1000], ['job'])
       .observe(seconds, { job: job.name });
   };
   become({});
@@ -116,7 +144,10 @@ async function handle(
 function checkPayload(job: JobDefinition, payload: unknown): void {
   if (Value.Check(job.payload, payload)) return;
   const [first] = Value.Errors(job.payload, payload);
-  throw new WatershedError('bad_request', `job ${job.name} does not take this payload: ${first?.message ?? 'it has another shape'}`);
+  throw new WatershedError(
+    'bad_request',
+    `job ${job.name} does not take this payload: ${first?.message ?? 'it has another shape'}`,
+  );
 }
 
 /** Jobs with different payloads are different work. */

@@ -7,8 +7,8 @@ import { labelledRanges } from './marks.ts';
 import { conditionOf, filterOf, type OffsetRange } from './ranges.ts';
 
 /**
- * What a roll-up has seen of the tables it is made from: the offsets that landed in `posts` and `tombstones`, and the marks of
- * the classifier, by the names of the properties that hold them.
+ * What a roll-up has seen of the tables it is made from: the offsets that landed in `posts` and `tombstones`, and the
+ * marks of the classifier, by the names of the properties that hold them.
  */
 export type Seen = Readonly<Record<string, string>>;
 
@@ -24,11 +24,13 @@ export type SourceName = 'posts' | 'labels' | 'tombstones';
 export function seenNow(sources: Sources, of: readonly SourceName[]): Seen {
   const seen: Record<string, string> = {};
   const offsets = (kind: string, metadata: TableMetadata): void => {
-    for (const [name, value] of Object.entries(metadata.properties)) if (offsetName.test(name)) seen[`${kind}:${name}`] = value;
+    for (const [name, value] of Object.entries(metadata.properties))
+      if (offsetName.test(name)) seen[`${kind}:${name}`] = value;
   };
   if (of.includes('posts')) offsets('posts', sources.posts);
   if (of.includes('tombstones')) offsets('tombstones', sources.tombstones);
-  if (of.includes('labels')) for (const [name, value] of labelledRanges(sources.classifications)) seen[`labels:${name}`] = value;
+  if (of.includes('labels'))
+    for (const [name, value] of labelledRanges(sources.classifications)) seen[`labels:${name}`] = value;
   return seen;
 }
 
@@ -55,39 +57,58 @@ export function changesBetween(before: Seen, now: Seen): Change[] {
 export const hourOf = (column: string): string => `cast(floor(epoch_us(${column}) / 3600000000) as bigint)`;
 
 /**
- * Fills temp table `touched (event_id, hour)` with the hours of events whose counts may have changed: those of posts that came or
- * were classified, and of posts that are to be forgotten or come back. Returns their number.
+ * Fills temp table `touched (event_id, hour)` with the hours of events whose counts may have changed: those of posts
+ * that came or were classified, and of posts that are to be forgotten or come back. Returns their number.
  */
 export async function findTouched(
-  lake: JobLake, connection: DuckDBConnection, sources: Sources, changes: readonly Change[],
+  lake: JobLake,
+  connection: DuckDBConnection,
+  sources: Sources,
+  changes: readonly Change[],
 ): Promise<number> {
   await connection.run('create or replace temp table touched (event_id varchar, hour bigint)');
   const ranges = changes.filter(({ source }) => source !== 'tombstones').map(({ range }) => range);
   if (ranges.length > 0) {
     await showRows(lake, connection, 'changed_posts', {
-      table: 'posts', metadata: sources.posts, columns: ['event_id', 'created_at', 'log_partition', 'log_offset'], filter: filterOf(ranges),
+      table: 'posts',
+      metadata: sources.posts,
+      columns: ['event_id', 'created_at', 'log_partition', 'log_offset'],
+      filter: filterOf(ranges),
     });
-    await connection.run(`insert into touched select distinct event_id, ${hourOf('created_at')} from changed_posts where ${conditionOf(ranges)}`);
+    await connection.run(
+      `insert into touched select distinct event_id, ${hourOf('created_at')} from changed_posts where ${conditionOf(ranges)}`,
+    );
   }
   const forgotten = changes.filter(({ source }) => source === 'tombstones').map(({ range }) => range);
   if (forgotten.length > 0) await findForgotten(lake, connection, sources, forgotten);
-  const [row] = await rowsOf(connection, `select count(*) as n from
-    (select distinct event_id, hour from touched)`);
+  const [row] = await rowsOf(
+    connection,
+    `select count(*) as n from
+    (select distinct event_id, hour from touched)`,
+  );
   return Number(row?.['n']);
 }
 
 async function findForgotten(
-  lake: JobLake, connection: DuckDBConnection, { posts, tombstones }: Sources, ranges: readonly OffsetRange[],
+  lake: JobLake,
+  connection: DuckDBConnection,
+  { posts, tombstones }: Sources,
+  ranges: readonly OffsetRange[],
 ): Promise<void> {
   await showRows(lake, connection, 'changed_tombstones', {
-    table: 'tombstones', metadata: tombstones, columns: ['source', 'kind', 'id', 'log_partition', 'log_offset'], filter: filterOf(ranges),
+    table: 'tombstones',
+    metadata: tombstones,
+    columns: ['source', 'kind', 'id', 'log_partition', 'log_offset'],
+    filter: filterOf(ranges),
   });
   const ids = await rowsOf(connection, `select distinct kind, id from changed_tombstones where ${conditionOf(ranges)}`);
   if (ids.length === 0) return;
   // Files are told apart by the ids of their posts, not by those of their authors.
   const onlyPosts = ids.every((row) => row['kind'] === 'post');
   await showRows(lake, connection, 'all_posts', {
-    table: 'posts', metadata: posts, columns: ['event_id', 'source', 'post_id', 'author_id', 'created_at'],
+    table: 'posts',
+    metadata: posts,
+    columns: ['event_id', 'source', 'post_id', 'author_id', 'created_at'],
     ...(onlyPosts ? { filter: { kind: 'in', column: 'post_id', values: ids.map((row) => String(row['id'])) } } : {}),
   });
   await connection.run(`insert into touched select distinct p.event_id, ${hourOf('p.created_at')}
@@ -95,10 +116,20 @@ async function findForgotten(
       on p.source = t.source and ((t.kind = 'post' and t.id = p.post_id) or (t.kind = 'author' and t.id = p.author_id))`);
 }
 
-/** Files that may hold rows of a touched hour; `column` is the instant by which the table is divided in days, whole days if told. */
-export async function touchedFilter(connection: DuckDBConnection, column: string, unit: 'hour' | 'day'): Promise<Filter> {
+/**
+ * Files that may hold rows of a touched hour; `column` is the instant by which the table is divided in days, whole
+ * days if told.
+ */
+export async function touchedFilter(
+  connection: DuckDBConnection,
+  column: string,
+  unit: 'hour' | 'day',
+): Promise<Filter> {
   const micros = 3_600_000_000;
-  const spans = await rowsOf(connection, `select event_id, min(hour) as first, max(hour) as last from touched group by all order by all`);
+  const spans = await rowsOf(
+    connection,
+    `select event_id, min(hour) as first, max(hour) as last from touched group by all order by all`,
+  );
   return {
     kind: 'or',
     of: spans.map((row): Filter => {

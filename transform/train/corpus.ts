@@ -47,8 +47,12 @@ interface Line {
 
 /** Reads samples/training/crisislex.jsonl.gz; of texts that repeat within an event the first stays. */
 export function readCorpus(gzipped: Uint8Array): readonly LabelledEvent[] {
-  // The file is ours and its lines are made by one script: the shape is that of `Line`.
-  const lines = gunzipSync(gzipped).toString('utf8').split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Line);
+  const lines = gunzipSync(gzipped)
+    .toString('utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    // The file is ours and its lines are made by one script: the shape is that of `Line`.
+    .map((line) => JSON.parse(line) as Line);
   const events = Map.groupBy(lines, ({ set, event }) => `${set}/${event}`);
   return [...events.values()].flatMap((some) => {
     const [first] = some;
@@ -62,7 +66,11 @@ export function readCorpus(gzipped: Uint8Array): readonly LabelledEvent[] {
 function dropRepeated(lines: readonly Line[]): readonly Line[] {
   const seen = new Set<string>();
   return lines.filter(({ text }) => {
-    const key = text.replace(/https?:\S*/g, '').toLowerCase().replace(/\s+/g, ' ').trim();
+    const key = text
+      .replace(/https?:\S*/g, '')
+      .toLowerCase()
+      .replace(/\s+/g, ' ')
+      .trim();
     if (seen.has(key)) return false;
     seen.add(key);
     return true;
@@ -72,13 +80,16 @@ function dropRepeated(lines: readonly Line[]): readonly Line[] {
 function labelled({ id, text, topic, type, informativeness }: Line): LabelledPost {
   const known = typeNames[type ?? ''];
   return {
-    id: BigInt(id), text,
+    id: BigInt(id),
+    text,
     relevance: relevanceOf(topic, informativeness),
     type: known === undefined ? undefined : informationTypes.indexOf(known),
   };
 }
 
-/** T6 says on-topic or off-topic; in T26 all but "Not related" is about the crisis, and "Not applicable" says nothing. */
+/**
+ * T6 says on-topic or off-topic; in T26 all but "Not related" is about the crisis, and "Not applicable" says nothing.
+ */
 function relevanceOf(topic: string | undefined, informativeness: string | undefined): RelevanceLabel | undefined {
   if (topic !== undefined) return topic === 'on-topic' ? 'relevant' : 'not_relevant';
   if (informativeness === 'Not related') return 'not_relevant';

@@ -10,8 +10,12 @@ export interface LanguageSample {
 }
 
 export function readLanguages(gzipped: Uint8Array): readonly LanguageSample[] {
-  // The file is ours and its lines are made by one script: the shape is that of `LanguageSample`.
-  return gunzipSync(gzipped).toString('utf8').split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as LanguageSample);
+  return gunzipSync(gzipped)
+    .toString('utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    // The file is ours and its lines are made by one script: the shape is that of `LanguageSample`.
+    .map((line) => JSON.parse(line) as LanguageSample);
 }
 
 /** A word of the list of common words counts as if it stood so often in the text. */
@@ -34,13 +38,14 @@ const sureEnough = 0.9;
 const postsPerLanguageMax = 2000;
 
 /**
- * Counts words and runs of characters in the text of each language, then once more with the posts of which that is sure: declarations
- * do not speak as people do.
+ * Counts words and runs of characters in the text of each language, then once more with the posts of which that is
+ * sure: declarations do not speak as people do.
  */
 export function trainLanguages(samples: readonly LanguageSample[], posts: readonly string[]): LanguageWeights {
   const counts = samples.map(({ text, words }) => {
     const count = new Map<number, number>();
-    for (let at = 0; at < text.length; at += pieceChars) addAll(count, languageFeatures(text.slice(at, at + pieceChars)), 1);
+    for (let at = 0; at < text.length; at += pieceChars)
+      addAll(count, languageFeatures(text.slice(at, at + pieceChars)), 1);
     for (const word of words) addAll(count, languageFeatures(word).slice(0, 1), listedCount);
     return count;
   });
@@ -77,15 +82,23 @@ function sumOf(count: ReadonlyMap<number, number>): number {
 }
 
 function weigh(languages: readonly string[], counts: readonly ReadonlyMap<number, number>[]): LanguageWeights {
-  const kept = new Set(counts.flatMap((count) =>
-    [...count].sort(([a, x], [b, y]) => y - x || a - b).slice(0, keptPerLanguage).map(([hash]) => hash)));
+  const kept = new Set(
+    counts.flatMap((count) =>
+      [...count]
+        .sort(([a, x], [b, y]) => y - x || a - b)
+        .slice(0, keptPerLanguage)
+        .map(([hash]) => hash),
+    ),
+  );
   const keys = Int32Array.from(kept).sort();
   const masses = counts.map(sumOf);
   const typical = masses.toSorted((a, b) => a - b)[Math.floor(masses.length / 2)] ?? 1;
   const weights = new Float32Array(keys.length * languages.length);
-  keys.forEach((key, row) => counts.forEach((count, column) => {
-    const scaled = (count.get(key) ?? 0) * typical / (masses[column] ?? 1);
-    weights[row * languages.length + column] = Math.log(scaled + unseen) - Math.log(unseen);
-  }));
+  keys.forEach((key, row) =>
+    counts.forEach((count, column) => {
+      const scaled = ((count.get(key) ?? 0) * typical) / (masses[column] ?? 1);
+      weights[row * languages.length + column] = Math.log(scaled + unseen) - Math.log(unseen);
+    }),
+  );
   return { languages, features: createHashTable(keys), weights, prior: Float32Array.from(languages, priorOf) };
 }

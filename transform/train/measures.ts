@@ -41,16 +41,23 @@ export function perClass(judged: readonly Judged[], classes: number): ClassMeasu
 /** The mean of the F1 of the classes that occur, in the truth or in what was said. */
 export function macroF1(judged: readonly Judged[], classes: number): number {
   const matrix = confusion(judged, classes);
-  const occurring = perClass(judged, classes).filter(({ support }, label) =>
-    support > 0 || matrix.some((row) => (row[label] ?? 0) > 0));
+  const occurring = perClass(judged, classes).filter(
+    ({ support }, label) => support > 0 || matrix.some((row) => (row[label] ?? 0) > 0),
+  );
   return occurring.length === 0 ? 0 : mean(occurring.map(({ f1 }) => f1));
 }
 
-/** Expected calibration error: by how much, on average, the score misses the share that is right (ten bins of equal width). */
+/**
+ * Expected calibration error: by how much, on average, the score misses the share that is right (ten bins of equal
+ * width).
+ */
 export function calibrationError(judged: readonly Judged[]): number {
   const bins = Map.groupBy(judged, ({ score }) => Math.min(9, Math.floor(score * 10)));
-  const gaps = [...bins.values()].map((some) =>
-    some.length * Math.abs(mean(some.map(({ score }) => score)) - mean(some.map(({ truth, said }) => (truth === said ? 1 : 0)))));
+  const gaps = [...bins.values()].map(
+    (some) =>
+      some.length *
+      Math.abs(mean(some.map(({ score }) => score)) - mean(some.map(({ truth, said }) => (truth === said ? 1 : 0)))),
+  );
   return judged.length === 0 ? 0 : gaps.reduce((sum, gap) => sum + gap, 0) / judged.length;
 }
 

@@ -1,7 +1,9 @@
 /** Value of a function at `x`; its gradient is put into `gradient`. */
 export type Objective = (x: Float64Array, gradient: Float64Array) => number;
 
-/** Pairs of steps that L-BFGS remembers: more than ten rarely helps (Nocedal and Wright, Numerical Optimization, 7.2). */
+/**
+ * Pairs of steps that L-BFGS remembers: more than ten rarely helps (Nocedal and Wright, Numerical Optimization, 7.2).
+ */
 const memory = 10;
 
 /** The minimum of a smooth convex function by L-BFGS with backtracking, from `start`. Deterministic. */
@@ -38,7 +40,10 @@ export function minimise(objective: Objective, start: Float64Array, iterationsMa
   return x;
 }
 
-function descent(gradient: Float64Array, steps: readonly { s: Float64Array; y: Float64Array; rho: number }[]): Float64Array {
+function descent(
+  gradient: Float64Array,
+  steps: readonly { s: Float64Array; y: Float64Array; rho: number }[],
+): Float64Array {
   const q = gradient.map((value) => -value);
   const alphas: number[] = [];
   for (const { s, y, rho } of steps.toReversed()) {
@@ -73,27 +78,35 @@ export interface Examples {
   readonly weights: Float32Array;
 }
 
-/** Logistic regression: width weights and a bias. `ridge` is half the penalty on the squared weights, beside summed losses. */
+/**
+ * Logistic regression: width weights and a bias. `ridge` is half the penalty on the squared weights, beside summed
+ * losses.
+ */
 export function logisticRegression(examples: Examples, ridge: number): Float64Array {
   const { rows, width, classes, weights } = examples;
-  return minimise((x, gradient) => {
-    let value = 0;
-    for (let index = 0; index < width; index++) {
-      value += ridge * (x[index] ?? 0) ** 2;
-      gradient[index] = 2 * ridge * (x[index] ?? 0);
-    }
-    for (let row = 0, at = 0; row < classes.length; row++, at += width) {
-      let score = x[width] ?? 0;
-      for (let index = 0; index < width; index++) score += (x[index] ?? 0) * (rows[at + index] ?? 0);
-      const sign = classes[row] === 1 ? 1 : -1;
-      const weight = weights[row] ?? 0;
-      value += weight * (score * sign > 30 ? 0 : Math.log1p(Math.exp(-score * sign)));
-      const slope = -weight * sign / (1 + Math.exp(score * sign));
-      for (let index = 0; index < width; index++) gradient[index] = (gradient[index] ?? 0) + slope * (rows[at + index] ?? 0);
-      gradient[width] = (gradient[width] ?? 0) + slope;
-    }
-    return value;
-  }, new Float64Array(width + 1), 100);
+  return minimise(
+    (x, gradient) => {
+      let value = 0;
+      for (let index = 0; index < width; index++) {
+        value += ridge * (x[index] ?? 0) ** 2;
+        gradient[index] = 2 * ridge * (x[index] ?? 0);
+      }
+      for (let row = 0, at = 0; row < classes.length; row++, at += width) {
+        let score = x[width] ?? 0;
+        for (let index = 0; index < width; index++) score += (x[index] ?? 0) * (rows[at + index] ?? 0);
+        const sign = classes[row] === 1 ? 1 : -1;
+        const weight = weights[row] ?? 0;
+        value += weight * (score * sign > 30 ? 0 : Math.log1p(Math.exp(-score * sign)));
+        const slope = (-weight * sign) / (1 + Math.exp(score * sign));
+        for (let index = 0; index < width; index++)
+          gradient[index] = (gradient[index] ?? 0) + slope * (rows[at + index] ?? 0);
+        gradient[width] = (gradient[width] ?? 0) + slope;
+      }
+      return value;
+    },
+    new Float64Array(width + 1),
+    100,
+  );
 }
 
 /** Softmax regression: for each class `width` weights and a bias. */
@@ -101,34 +114,40 @@ export function softmaxRegression(examples: Examples, classCount: number, ridge:
   const { rows, width, classes, weights } = examples;
   const stride = width + 1;
   const scores = new Float64Array(classCount);
-  return minimise((x, gradient) => {
-    let value = 0;
-    gradient.fill(0);
-    for (let index = 0; index < x.length; index++) {
-      if (index % stride === width) continue;
-      value += ridge * (x[index] ?? 0) ** 2;
-      gradient[index] = 2 * ridge * (x[index] ?? 0);
-    }
-    for (let row = 0, at = 0; row < classes.length; row++, at += width) {
-      let largest = -Infinity;
-      for (let label = 0; label < classCount; label++) {
-        let score = x[label * stride + width] ?? 0;
-        for (let index = 0; index < width; index++) score += (x[label * stride + index] ?? 0) * (rows[at + index] ?? 0);
-        scores[label] = score;
-        largest = Math.max(largest, score);
+  return minimise(
+    (x, gradient) => {
+      let value = 0;
+      gradient.fill(0);
+      for (let index = 0; index < x.length; index++) {
+        if (index % stride === width) continue;
+        value += ridge * (x[index] ?? 0) ** 2;
+        gradient[index] = 2 * ridge * (x[index] ?? 0);
       }
-      let sum = 0;
-      for (let label = 0; label < classCount; label++) sum += Math.exp((scores[label] ?? 0) - largest);
-      const truth = classes[row] ?? 0;
-      const weight = weights[row] ?? 0;
-      value += weight * (Math.log(sum) + largest - (scores[truth] ?? 0));
-      for (let label = 0; label < classCount; label++) {
-        const slope = weight * (Math.exp((scores[label] ?? 0) - largest) / sum - (label === truth ? 1 : 0));
-        const from = label * stride;
-        for (let index = 0; index < width; index++) gradient[from + index] = (gradient[from + index] ?? 0) + slope * (rows[at + index] ?? 0);
-        gradient[from + width] = (gradient[from + width] ?? 0) + slope;
+      for (let row = 0, at = 0; row < classes.length; row++, at += width) {
+        let largest = -Infinity;
+        for (let label = 0; label < classCount; label++) {
+          let score = x[label * stride + width] ?? 0;
+          for (let index = 0; index < width; index++)
+            score += (x[label * stride + index] ?? 0) * (rows[at + index] ?? 0);
+          scores[label] = score;
+          largest = Math.max(largest, score);
+        }
+        let sum = 0;
+        for (let label = 0; label < classCount; label++) sum += Math.exp((scores[label] ?? 0) - largest);
+        const truth = classes[row] ?? 0;
+        const weight = weights[row] ?? 0;
+        value += weight * (Math.log(sum) + largest - (scores[truth] ?? 0));
+        for (let label = 0; label < classCount; label++) {
+          const slope = weight * (Math.exp((scores[label] ?? 0) - largest) / sum - (label === truth ? 1 : 0));
+          const from = label * stride;
+          for (let index = 0; index < width; index++)
+            gradient[from + index] = (gradient[from + index] ?? 0) + slope * (rows[at + index] ?? 0);
+          gradient[from + width] = (gradient[from + width] ?? 0) + slope;
+        }
       }
-    }
-    return value;
-  }, new Float64Array(classCount * stride), 60);
+      return value;
+    },
+    new Float64Array(classCount * stride),
+    60,
+  );
 }

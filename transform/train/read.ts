@@ -49,17 +49,29 @@ export function readEvents(events: readonly LabelledEvent[], vectors: WordVector
     const posts = event.posts.map((post): ReadPost => {
       const tokens = tokenise(post.text).map(wordOf);
       const vector = new Float32Array(vectors.dimensions);
-      for (const token of tokens) token.vector.forEach((value, index) => (vector[index] = (vector[index] ?? 0) + value));
-      const scale = unitScale(vector, tokens.reduce((sum, { tail }) => sum + tail, 0));
+      for (const token of tokens)
+        token.vector.forEach((value, index) => (vector[index] = (vector[index] ?? 0) + value));
+      const scale = unitScale(
+        vector,
+        tokens.reduce((sum, { tail }) => sum + tail, 0),
+      );
       vector.forEach((value, index) => (vector[index] = value * scale));
       return { post, vector, tokens, different: [...new Set(tokens)] };
     });
-    return { event, posts, mean: meanOf(posts.map(({ vector }) => vector), vectors.dimensions) };
+    return {
+      event,
+      posts,
+      mean: meanOf(
+        posts.map(({ vector }) => vector),
+        vectors.dimensions,
+      ),
+    };
   });
 }
 
 export function meanOf(vectors: readonly Float32Array[], dimensions: number): Float32Array {
   const mean = new Float32Array(dimensions);
-  for (const vector of vectors) vector.forEach((value, index) => (mean[index] = (mean[index] ?? 0) + value / vectors.length));
+  for (const vector of vectors)
+    vector.forEach((value, index) => (mean[index] = (mean[index] ?? 0) + value / vectors.length));
   return mean;
 }

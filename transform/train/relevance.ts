@@ -18,7 +18,9 @@ export function trainRelevance(events: readonly ReadEvent[]): RelevanceParts & P
     const parts = trainParts(events.filter((event) => !held.includes(event)));
     for (const event of held) {
       const run = runEvent(event, parts);
-      const labelled = event.posts.flatMap(({ post }, index) => (post.relevance === undefined ? [] : [{ index, label: post.relevance }]));
+      const labelled = event.posts.flatMap(({ post }, index) =>
+        post.relevance === undefined ? [] : [{ index, label: post.relevance }],
+      );
       for (const { index, label } of labelled) {
         rows.push(run[index] ?? new Float32Array(stackFeatures));
         classes.push(label === 'relevant' ? 1 : 0);
@@ -26,10 +28,15 @@ export function trainRelevance(events: readonly ReadEvent[]): RelevanceParts & P
       }
     }
   }
-  const stack = logisticRegression({
-    rows: Float32Array.from(rows.flatMap((row) => [...row])), width: stackFeatures,
-    classes: Uint8Array.from(classes), weights: Float32Array.from(weights),
-  }, 0.5);
+  const stack = logisticRegression(
+    {
+      rows: Float32Array.from(rows.flatMap((row) => [...row])),
+      width: stackFeatures,
+      classes: Uint8Array.from(classes),
+      weights: Float32Array.from(weights),
+    },
+    0.5,
+  );
   return { ...trainParts(events), stack: Float32Array.from(stack) };
 }
 
@@ -55,7 +62,10 @@ function trainParts(events: readonly ReadEvent[]): RelevanceParts {
   const dimensions = events[0]?.mean.length ?? 0;
   const direction = trainDirection(events, dimensions);
   return {
-    priorMean: meanOf(events.map(({ mean }) => mean), dimensions),
+    priorMean: meanOf(
+      events.map(({ mean }) => mean),
+      dimensions,
+    ),
     direction: direction.subarray(0, dimensions),
     directionBias: direction[dimensions] ?? 0,
     ...countWords(events),
@@ -63,28 +73,38 @@ function trainParts(events: readonly ReadEvent[]): RelevanceParts {
 }
 
 function trainDirection(events: readonly ReadEvent[], dimensions: number): Float32Array {
-  const posts = events.flatMap((event) => event.posts.filter(({ post }) => post.relevance !== undefined).map((post) => ({ event, post })));
+  const posts = events.flatMap((event) =>
+    event.posts.filter(({ post }) => post.relevance !== undefined).map((post) => ({ event, post })),
+  );
   const rows = new Float32Array(posts.length * dimensions);
   posts.forEach(({ event, post }, row) => {
     for (let index = 0; index < dimensions; index++) {
       rows[row * dimensions + index] = (post.vector[index] ?? 0) - (event.mean[index] ?? 0);
     }
   });
-  return Float32Array.from(logisticRegression({
-    rows, width: dimensions,
-    classes: Uint8Array.from(posts, ({ post }) => (post.post.relevance === 'relevant' ? 1 : 0)),
-    weights: new Float32Array(posts.length).fill(1),
-  }, 0.5));
+  return Float32Array.from(
+    logisticRegression(
+      {
+        rows,
+        width: dimensions,
+        classes: Uint8Array.from(posts, ({ post }) => (post.post.relevance === 'relevant' ? 1 : 0)),
+        weights: new Float32Array(posts.length).fill(1),
+      },
+      0.5,
+    ),
+  );
 }
 
 /**
- * Every word counts as if it stood in so many more posts in general: otherwise any rare word would be particular to the event
- * that uses it twice.
+ * Every word counts as if it stood in so many more posts in general: otherwise any rare word would be particular to
+ * the event that uses it twice.
  */
 const sharePosts = 8;
 
 /** Naive Bayes over words that stand in two posts or more, and the share of posts about nothing that hold each word. */
-function countWords(events: readonly ReadEvent[]): Pick<RelevanceWeights, 'words' | 'logOdds' | 'logShare' | 'unseenLogShare'> {
+function countWords(
+  events: readonly ReadEvent[],
+): Pick<RelevanceWeights, 'words' | 'logOdds' | 'logShare' | 'unseenLogShare'> {
   const counts = new Map<number, { relevant: number; other: number }>();
   let otherPosts = 0;
   for (const { posts } of events) {
@@ -104,8 +124,10 @@ function countWords(events: readonly ReadEvent[]): Pick<RelevanceWeights, 'words
   const otherWords = kept.reduce((sum, [, { other }]) => sum + other, 0);
   return {
     words: createHashTable(Int32Array.from(kept, ([hash]) => hash)),
-    logOdds: Float32Array.from(kept, ([, { relevant, other }]) =>
-      Math.log((relevant + 0.5) / relevantWords) - Math.log((other + 0.5) / otherWords)),
+    logOdds: Float32Array.from(
+      kept,
+      ([, { relevant, other }]) => Math.log((relevant + 0.5) / relevantWords) - Math.log((other + 0.5) / otherWords),
+    ),
     logShare: Float32Array.from(kept, ([, { other }]) => Math.log((other + sharePosts) / (otherPosts + 50))),
     unseenLogShare: Math.log(sharePosts / (otherPosts + 50)),
   };

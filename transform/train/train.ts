@@ -20,9 +20,15 @@ export const weightsFile = join('models', 'crisis.bin');
 /** The labelled events and the vectors by which they are read; `root` is the folder of the repository. */
 export async function loadTraining(root: string): Promise<TrainingData> {
   const [corpus, languages, vectors] = await Promise.all(
-    [corpusFile, languagesFile, vectorsFile].map((path) => readFile(join(root, path))));
-  if (corpus === undefined || languages === undefined || vectors === undefined) throw new WatershedError('internal', 'a file was not read');
-  return { events: readCorpus(corpus), languages: readLanguages(languages), vectors: decodeVectors(vectors, vectorsFile) };
+    [corpusFile, languagesFile, vectorsFile].map((path) => readFile(join(root, path))),
+  );
+  if (corpus === undefined || languages === undefined || vectors === undefined)
+    throw new WatershedError('internal', 'a file was not read');
+  return {
+    events: readCorpus(corpus),
+    languages: readLanguages(languages),
+    vectors: decodeVectors(vectors, vectorsFile),
+  };
 }
 
 export interface TrainingData {
@@ -40,8 +46,10 @@ export function textsOf(events: readonly LabelledEvent[]): readonly string[] {
 export function trainWeights(events: readonly ReadEvent[], languages: LanguageWeights): Weights {
   const { priorMean, ...relevance } = trainRelevance(events);
   const types = trainTypes(events.filter(({ event }) => event.set === 't26'));
-  const priorLines = Float32Array.of(product(relevance.direction, 0, priorMean),
-    ...informationTypes.map((_, label) => product(types.directions, label * priorMean.length, priorMean)));
+  const priorLines = Float32Array.of(
+    product(relevance.direction, 0, priorMean),
+    ...informationTypes.map((_, label) => product(types.directions, label * priorMean.length, priorMean)),
+  );
   return { relevance: { ...relevance, priorLines }, types, languages };
 }
 
@@ -55,7 +63,10 @@ export async function train(root: string, note: (text: string) => void): Promise
   note(`reading ${posts} labelled posts of ${events.length} events`);
   const weights = trainWeights(readEvents(events, vectors), trainLanguages(languages, textsOf(events)));
   const bytes = encodeWeights(weights, {
-    name: 'crisis', vectors: vectors.fingerprint, events: events.map(({ set, name }) => `${set}/${name}`), posts,
+    name: 'crisis',
+    vectors: vectors.fingerprint,
+    events: events.map(({ set, name }) => `${set}/${name}`),
+    posts,
   });
   const path = join(root, weightsFile);
   await writeFile(path, bytes);
