@@ -4,7 +4,7 @@ import { TLSSocket, type SecureContext } from 'node:tls';
 import type { Principal } from '#core/auth/access.ts';
 import type { Slowdown } from '#core/auth/slowdown.ts';
 import type { Clock } from '#core/clock.ts';
-import { WatershedError } from '#core/errors.ts';
+import { messageOf, WatershedError } from '#core/errors.ts';
 import type { Logger } from '#core/logger.ts';
 import type { Engine, Limits } from '../engine/engine.ts';
 import { backendKeyData, errorResponse, parameterStatus, readyForQuery } from './backend.ts';
@@ -77,8 +77,17 @@ export class Connection {
       await this.inbox.send(errorResponse(errorFields(error, 'FATAL')));
     } finally {
       this.inbox.socket.end();
-      await this.session?.close();
+      await this.release();
       this.context.clock.timer(1000, () => this.inbox.socket.destroy());
+    }
+  }
+
+  // The client is gone: of what fails now nobody can be told but who reads the log.
+  private async release(): Promise<void> {
+    try {
+      await this.session?.close();
+    } catch (error) {
+      this.context.logger.warn('wire_release_failed', { error: messageOf(error) });
     }
   }
 
