@@ -9,6 +9,10 @@ const statusOf: Readonly<Record<ErrorCode, number>> = {
   statement_failed: 400, limit_exceeded: 422, cancelled: 499, rate_limited: 429, unavailable: 503, disk: 507, internal: 500,
 };
 
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(statusOf, code);
+}
+
 /** RFC 9457. `code` is what programs branch on; `hint` says what to do; `position` counts characters of the statement from 1. */
 export interface Problem {
   readonly type: 'about:blank';

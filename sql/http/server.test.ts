@@ -9,6 +9,7 @@ import { systemClock } from '#core/clock.ts';
 import { silentLogger } from '#core/logger.ts';
 import { createMetrics } from '#core/metrics.ts';
 import { roomyLimits, sqlLake, type SqlLake } from '#test/sql-lake.ts';
+import { createSqlClient } from './client.ts';
 import { createHttpServer, type HttpServer } from './server.ts';
 
 // Children are started: on a crowded machine that takes its time.
@@ -55,7 +56,7 @@ beforeAll(async () => {
     TIMESTAMPTZ '2013-06-20 00:00:00+00' + to_minutes(i) AS created_at FROM range(5000) r(i)`);
   server = await createHttpServer({
     engine: lake.engine(), auth: pretendedAuth(), limits: roomyLimits, metrics: createMetrics(), logger: silentLogger, clock: systemClock,
-    status: async () => ({ collected: 7 }),
+    status: async () => ({ collected: 7 }), resultsFolder: join(lake.folder, 'results'),
   });
   ({ url } = await server.listen('127.0.0.1', 0));
 });
@@ -135,6 +136,56 @@ test('a limit of the request cuts the result and says so', async () => {
   const slow = await ask({ sql: 'SELECT sum(a.likes * b.likes) FROM posts a, posts b, posts c', limits: { timeoutMs: 300 } });
   expect(slow.status).toBe(422);
   expect(await slow.json()).toMatchObject({ code: 'limit_exceeded' });
+});
+
+test('a long statement is started, asked after, fetched and thrown away', async () => {
+  const request = async (method: string, path: string, body?: unknown): Promise<Response> => await fetch(`${url}${path}`, {
+    method, headers: { ...bearer, ...(body === undefined ? {} : { 'content-type': 'application/json' }) }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+  const until = async (id: string, status: string): Promise<Record<string, unknown>> => {
+    for (;;) {
+      const info = await (await request('GET', `/api/statements/${id}`)).json() as Record<string, unknown>;
+      if (info['status'] !== 'running') {
+        expect(info['status']).toBe(status);
+        return info;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  const started = await request('POST', '/api/statements?format=csv', { sql: 'SELECT likes AS n FROM posts WHERE likes < $1 ORDER BY 1', params: [3] });
+  const { id } = await started.json() as { id: string };
+  expect([started.status, started.headers.get('location')]).toEqual([202, `/api/statements/${id}`]);
+  expect(await until(id, 'done')).toMatchObject({ rowCount: 3, truncated: false, columns: [{ name: 'n', type: 'BIGINT' }], expiresAt: expect.any(String) });
+  const result = await request('GET', `/api/statements/${id}/result`);
+  expect([result.headers.get('content-type'), await result.text()]).toEqual([expect.stringContaining('text/csv'), 'n\r\n0\r\n1\r\n2\r\n']);
+  expect((await request('DELETE', `/api/statements/${id}`)).status).toBe(204);
+  expect((await request('GET', `/api/statements/${id}`)).status).toBe(404);
+
+  const bad = await (await request('POST', '/api/statements', { sql: 'SELECT nope FROM posts' })).json() as { id: string };
+  expect(await until(bad.id, 'failed')).toMatchObject({ error: { code: 'statement_failed', position: 8 } });
+  expect(await (await request('GET', `/api/statements/${bad.id}/result`)).json()).toMatchObject({ code: 'statement_failed' });
+  const endless = await (await request('POST', '/api/statements', { sql: 'SELECT sum(a.likes * b.likes) FROM posts a, posts b, posts c' })).json() as { id: string };
+  expect((await request('GET', `/api/statements/${endless.id}/result`)).status).toBe(409);
+  const all = await (await request('GET', '/api/statements')).json() as { statements: unknown[] };
+  expect(all.statements.length).toBe(2);
+  expect((await request('DELETE', `/api/statements/${endless.id}`)).status).toBe(204);
+  expect(await (await ask({ sql: 'SELECT 1' })).json()).toMatchObject({ rowCount: 1 });
+});
+
+test('the typed client keeps every digit and gives the errors of the server', async () => {
+  const client = createSqlClient({ url, token });
+  expect(await client.query('SELECT $1::BIGINT AS n, 0.5 AS d, [1, 2] AS l', [9007199254740993n])).toMatchObject({
+    rows: [[9007199254740993n, 0.5, [1, 2]]], rowCount: 1, truncated: false });
+  await expect(client.query('SELECT nope FROM posts')).rejects.toMatchObject({ code: 'statement_failed', context: { sqlstate: '42703', position: 8 } });
+  await expect(client.query("SELECT CASE WHEN i = 3000000 THEN error('late') END FROM range(3000001) r(i)")).rejects.toMatchObject({ code: 'statement_failed', message: 'late' });
+  await expect(createSqlClient({ url, token: 'wrong' }).query('SELECT 1')).rejects.toMatchObject({ code: 'unauthorized' });
+  const csv = await client.stream('SELECT 1 AS a', 'csv');
+  expect(await new Response(csv).text()).toBe('a\r\n1\r\n');
+});
+
+test('an editor is told what may stand where the cursor is', async () => {
+  const response = await fetch(`${url}/api/complete`, {
+    method: 'POST', headers: { ...bearer, 'content-type': 'application/json' }, body: JSON.stringify({ sql: 'SELECT hash FROM posts', position: 11 }) });
+  expect(await response.json()).toMatchObject({ from: 7, suggestions: expect.arrayContaining([expect.objectContaining({ label: 'hashtags', kind: 'column' })]) });
 });
 
 test('a client that leaves cancels its statement', async () => {

@@ -3,14 +3,19 @@ import fastify, { type FastifyInstance, type FastifyPluginAsync, type FastifyReq
 import { requireCan } from '#core/auth/access.ts';
 import type { Auth } from '#core/auth/auth.ts';
 import type { Clock } from '#core/clock.ts';
+import type { Database } from '#core/database/database.ts';
 import { isWatershedError, systemCode, messageOf, WatershedError } from '#core/errors.ts';
 import type { Logger } from '#core/logger.ts';
 import type { Metrics } from '#core/metrics.ts';
 import type { Engine, Limits } from '../engine/engine.ts';
+import { completionRoutes } from './completion.ts';
 import { addIdentity, principalOf } from './identity.ts';
 import { loginPage, pages } from './pages.ts';
 import { knownError, sendProblem } from './problems.ts';
+import { queryRoutes } from './queries.ts';
 import { sqlRoutes } from './sql-routes.ts';
+import { statementRoutes } from './statement-routes.ts';
+import { createLongStatements } from './statements.ts';
 
 export interface HttpServerOptions {
   readonly engine: Engine;
@@ -26,6 +31,10 @@ export interface HttpServerOptions {
   readonly origin?: string | undefined;
   /** The folder of the built page. */
   readonly webRoot?: string | undefined;
+  /** Where saved queries are kept; without it there are none. */
+  readonly database?: Database;
+  /** A folder of our own for the results of long statements, emptied at start; without it there are none. */
+  readonly resultsFolder?: string;
   /** Routes of other parts; each sees who asks by `principalOf(request)`. */
   readonly plugins?: readonly FastifyPluginAsync[];
   /** Why the server is not ready to answer; undefined when it is. */
@@ -67,7 +76,12 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     openapi: { openapi: '3.1.0', info: { title: 'Watershed', version: '1', description: 'Crisis posts, asked in SQL' },
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } }, security: [{ token: [] }] },
   });
-  await app.register(sqlRoutes({ engine: options.engine, limits: options.limits, logger, stopping: stopping.signal }));
+  const { engine, limits, database, resultsFolder } = options;
+  const statements = resultsFolder === undefined ? undefined : await createLongStatements({ engine, folder: resultsFolder, clock, logger });
+  await app.register(sqlRoutes({ engine, limits, logger, stopping: stopping.signal }));
+  if (statements !== undefined) await app.register(statementRoutes({ statements, limits }));
+  if (database !== undefined) await app.register(queryRoutes({ database, engine, limits, logger, stopping: stopping.signal }));
+  await app.register(completionRoutes({ engine }));
   await app.register(infoRoutes(options));
   for (const plugin of options.plugins ?? []) await app.register(plugin);
   await app.register(pages({ auth: options.auth, origin: options.origin, webRoot: options.webRoot }));
@@ -85,6 +99,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     },
     async [Symbol.asyncDispose]() {
       stopping.abort(new WatershedError('cancelled', 'the server is stopping'));
+      await statements?.[Symbol.asyncDispose]();
       await app.close();
     },
   };

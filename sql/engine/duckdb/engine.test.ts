@@ -103,6 +103,15 @@ test('a statement that takes too long, or is cancelled, ends and leaves its chil
   expect(await one('SELECT 1')).toBe(1);
 });
 
+test('a statement that fails amid its rows fails, and says why', async () => {
+  const late = "SELECT CASE WHEN i = 3000000 THEN error('late') ELSE 'fine' END AS t FROM range(3000001) r(i) -- in order";
+  await expect(ask(engine, late)).rejects.toEqual(code('statement_failed', { message: 'late' }));
+  await expect(ask(engine, "SELECT CASE WHEN i = $1 THEN error('late') ELSE i::VARCHAR END::BIGINT AS t FROM range(3000001) r(i);", [2_000_000])).rejects.toEqual(
+    code('statement_failed', { message: 'late' }));
+  const slow = 'SELECT i, (SELECT count(*) FROM range(1000) s(j) WHERE j < i % 7) FROM range(1000000000) r(i)';
+  await expect(ask(engine, slow, [], { limits: { timeoutMs: 700, rowsMax: 1e12, bytesMax: 1e12 }, encoding: 'csv' })).rejects.toEqual(code('limit_exceeded'));
+});
+
 test('whoever stops reading gives the child back', async () => {
   await using single = lake.engine({ children: 1 });
   const result = await single.run(statement('SELECT i, repeat(\'x\', 1000) FROM range(10000000) r(i)'));

@@ -1,16 +1,20 @@
-import { type DuckDBConnection, type DuckDBPreparedStatement, type DuckDBResult, type DuckDBType, DuckDBTypeId } from '@duckdb/node-api';
+import { type DuckDBConnection, type DuckDBDataChunk, type DuckDBPreparedStatement, type DuckDBResult, type DuckDBType, DuckDBTypeId, ResultReturnType } from '@duckdb/node-api';
 import { WatershedError } from '#core/errors.ts';
 import { chunkOf, type EncodedColumn } from '../../../encode/column.ts';
 import type { RowEncoder } from '../../../encode/encoder.ts';
 import { encoderFor } from '../../../encode/registry.ts';
 import { Sink } from '../../../encode/sink.ts';
+import { splitStatements } from '../../../guard/lexer.ts';
 import type { Encoding, Limits, Param, ResultColumn, ResultSummary } from '../../engine.ts';
 import { bindParams, parameterName } from './constants.ts';
+import { engineError } from './errors.ts';
 
 /** Where a statement's output goes. `rows` resolves when more may be sent. */
 export interface Output {
   columns(columns: readonly ResultColumn[], parameters: readonly string[]): void;
   rows(bytes: Uint8Array): Promise<void>;
+  /** Whether the statement was cancelled meanwhile. */
+  isCancelled(): boolean;
 }
 
 /** Bytes gathered before they are sent: the first rows go at once, the rest in pieces worth a system call. */
@@ -59,7 +63,9 @@ export async function runStatement(
     const types = result.columnTypes();
     const columns: EncodedColumn[] = types.map((type, index) => ({ name: result.columnName(index), type }));
     output.columns(columns.map(({ name, type }) => ({ name, type: typeName(type) })), parameterTypes(statement));
-    return await pump(result, types, factory(columns), limits, output);
+    const summary = await pump(result, types, factory(columns), limits, output);
+    if (result.returnType === ResultReturnType.INVALID) throw await reasonOf(connection, sql, params, summary.rows, output);
+    return summary;
   } finally {
     statement.destroySync();
   }
@@ -77,28 +83,60 @@ async function pump(
     if (sink.length > 0) await output.rows(sink.take());
   };
   encoder.begin?.(sink);
-  while (!truncated) {
-    const chunk = await result.fetchChunk();
-    if (chunk === null || chunk.rowCount === 0) break;
+  for (let chunk = await nextChunk(result); chunk !== undefined; chunk = await nextChunk(result)) {
     const view = chunkOf(chunk, types);
     const wanted = Math.min(view.rowCount, limits.rowsMax - rows);
-    for (let from = 0; from < wanted && bytes + sink.length < limits.bytesMax;) {
+    let next = 0;
+    while (next < wanted && bytes + sink.length < limits.bytesMax) {
+      const from = next;
       // Stops now and then inside a chunk of long rows, so that no single message grows large.
-      const pause = Math.min(sink.length + 8 * sendBytes, limits.bytesMax - bytes);
-      const next = encoder.rows(view, from, wanted, sink, pause);
+      next = encoder.rows(view, from, wanted, sink, Math.min(sink.length + 8 * sendBytes, limits.bytesMax - bytes));
       rows += next - from;
-      from = next;
       if (sink.length >= sendBytes || bytes === 0) await send();
-      truncated = from < wanted && bytes + sink.length >= limits.bytesMax;
     }
-    truncated ||= wanted < view.rowCount;
-    // At a limit one more chunk tells whether anything was left out.
-    if (rows >= limits.rowsMax && !truncated) truncated = ((await result.fetchChunk())?.rowCount ?? 0) > 0;
-    else if (bytes + sink.length >= limits.bytesMax && !truncated) truncated = ((await result.fetchChunk())?.rowCount ?? 0) > 0;
+    if (rows < limits.rowsMax && bytes + sink.length < limits.bytesMax) continue;
+    // At a limit: was anything left out? A result that has ended must not be asked once more, that would count as an error.
+    truncated = next < view.rowCount || await nextChunk(result) !== undefined;
+    break;
   }
   encoder.end?.(sink);
   await send();
   return { rows, bytes, truncated };
+}
+
+async function nextChunk(result: DuckDBResult): Promise<DuckDBDataChunk | undefined> {
+  const chunk = await result.fetchChunk();
+  return chunk === null || chunk.rowCount === 0 ? undefined : chunk;
+}
+
+/**
+ * Why a statement failed amid its rows. The bindings end such a stream as if it were whole and do not hand out the error;
+ * only the type of the result tells. The statement is run again for its error, with nothing kept of its rows but a hash.
+ */
+async function reasonOf(
+  connection: DuckDBConnection, sql: string, params: readonly Param[], rows: number, output: Output,
+): Promise<WatershedError> {
+  if (output.isCancelled()) return new WatershedError('cancelled', 'the statement was cancelled', { context: { sqlstate: '57014' } });
+  const nothing = new WatershedError('statement_failed', `the statement failed after ${rows} rows, and the engine does not say why`, {
+    hint: 'Run it again; if it fails again, ask for less at a time.', context: { sqlstate: 'XX000' },
+  });
+  const [statement] = splitStatements(sql);
+  try {
+    // The failure has ended the transaction.
+    await connection.run('ROLLBACK');
+    await connection.run('BEGIN TRANSACTION READ ONLY');
+    const again = await connection.prepare(`SELECT bit_xor(hash(failed)) FROM (\n${statement?.text ?? sql}\n) AS failed`);
+    try {
+      bindParams(again, params);
+      await again.run();
+      return nothing;
+    } finally {
+      again.destroySync();
+    }
+  } catch (error) {
+    const reason = engineError(error, () => undefined);
+    return reason.context['sqlstate'] === '42601' ? nothing : reason; // EXPLAIN and the like cannot be put in brackets
+  }
 }
 
 /** Types of the parameters by number; `UNKNOWN` where the statement leaves it open, and so for columns that hang on it. */

@@ -51,7 +51,7 @@ export function serveParent(socket: Socket): void {
         await lake.show(message.lake);
         const run = async (): Promise<FromChild> => {
           if (cancelled) throw new WatershedError('cancelled', 'the statement was cancelled');
-          const output = outputTo(socket);
+          const output = outputTo(socket, () => cancelled);
           if (message.only === 'describe') {
             await describeStatement(connection, statement.sql, output);
             return { type: 'done', summary: { rows: 0, bytes: 0, truncated: false } };
@@ -131,8 +131,9 @@ async function rollBack(connection: DuckDBConnection): Promise<void> {
   }
 }
 
-function outputTo(socket: Socket): Output {
+function outputTo(socket: Socket, isCancelled: () => boolean): Output {
   return {
+    isCancelled,
     columns: (columns, parameters) => sendMessage(socket, { type: 'columns', columns, parameters }),
     async rows(bytes) {
       socket.write(encodeFrame(frameKinds.rows, bytes.length));

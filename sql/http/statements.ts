@@ -1,0 +1,151 @@
+import { randomUUID } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { Principal } from '#core/auth/access.ts';
+import type { Clock } from '#core/clock.ts';
+import { isWatershedError, WatershedError } from '#core/errors.ts';
+import type { Logger } from '#core/logger.ts';
+import type { Engine, Limits, Param, ResultColumn } from '../engine/engine.ts';
+import { bodyOf } from './bodies.ts';
+import type { Format } from './formats.ts';
+import { knownError, type Problem, problemOf } from './problems.ts';
+
+/** A statement that runs on while its client is away. */
+export interface StatementInfo {
+  readonly id: string;
+  readonly sql: string;
+  readonly user: string;
+  readonly format: string;
+  readonly status: 'running' | 'done' | 'failed' | 'cancelled';
+  /** How much of the work is done, 0 to 100, where the engine can tell. */
+  readonly percent?: number;
+  readonly columns?: readonly ResultColumn[];
+  readonly rowCount?: number;
+  readonly bytes?: number;
+  readonly truncated?: boolean;
+  readonly error?: Problem;
+  readonly startedAt: string;
+  readonly elapsedMs: number;
+  /** When the result is thrown away. */
+  readonly expiresAt?: string;
+}
+
+export interface LongStatements extends AsyncDisposable {
+  start(request: { sql: string; params: readonly Param[]; limits: Limits; limited: boolean; format: Format }, principal: Principal): StatementInfo;
+  list(principal: Principal): StatementInfo[];
+  get(id: string, principal: Principal): StatementInfo;
+  /** The result as a stream of bytes. `conflict` while the statement runs; its own error where it failed. */
+  result(id: string, principal: Principal): Promise<{ readonly format: Format; readonly bytes: number; readonly stream: Readable }>;
+  /** Cancels it where it runs, and throws its result away. */
+  remove(id: string, principal: Principal): Promise<void>;
+}
+
+/** Results are kept this long. */
+const keptMs = 3_600_000;
+/** Statements of one user that run or wait to be fetched. */
+const perUserMax = 20;
+
+interface Job {
+  info: StatementInfo;
+  readonly format: Format;
+  readonly path: string;
+  readonly startedMs: number;
+  readonly stop: AbortController;
+  cancelExpiry: (() => void) | undefined;
+  running: Promise<void>;
+}
+
+/** Long statements, with their results in files of a folder that is emptied at start: they live as long as the server. */
+export async function createLongStatements(deps: { engine: Engine; folder: string; clock: Clock; logger: Logger }): Promise<LongStatements> {
+  const { engine, folder, clock, logger } = deps;
+  const jobs = new Map<string, Job>();
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+
+  const discard = async (id: string, job: Job): Promise<void> => {
+    jobs.delete(id);
+    job.cancelExpiry?.();
+    job.stop.abort(new WatershedError('cancelled', 'the statement was removed'));
+    await job.running;
+    await rm(job.path, { force: true });
+  };
+  const found = (id: string, principal: Principal): Job => {
+    const job = jobs.get(id);
+    if (job !== undefined && (job.info.user === principal.name || principal.kind === 'admin')) return job;
+    throw new WatershedError('not_found', `there is no statement ${id}`, { hint: 'Results are kept for an hour, and until the server stops.' });
+  };
+  return {
+    start(request, principal) {
+      const own = [...jobs.values()].filter(({ info }) => info.user === principal.name).length;
+      if (own >= perUserMax) {
+        throw new WatershedError('rate_limited', `${principal.name} has ${own} statements already`, { hint: 'Remove one: DELETE /api/statements/:id.' });
+      }
+      const id = randomUUID();
+      const { sql, format } = request;
+      const info: StatementInfo = {
+        id, sql, user: principal.name, format: format.name, status: 'running', startedAt: new Date(clock.now()).toISOString(), elapsedMs: 0,
+      };
+      const job: Job = {
+        info, format, path: join(folder, id), startedMs: clock.monotonic(), stop: new AbortController(), cancelExpiry: undefined, running: Promise.resolve(),
+      };
+      jobs.set(id, job);
+      job.running = runJob(engine, job, request, clock, logger).finally(() => {
+        if (!jobs.has(id)) return;
+        job.info = { ...job.info, expiresAt: new Date(clock.now() + keptMs).toISOString() };
+        job.cancelExpiry = clock.timer(keptMs, () => void discard(id, job));
+      });
+      return info;
+    },
+    list: (principal) => [...jobs.values()].filter(({ info }) => info.user === principal.name || principal.kind === 'admin').map((job) => shown(job, clock)),
+    get: (id, principal) => shown(found(id, principal), clock),
+    async result(id, principal) {
+      const job = found(id, principal);
+      const { status, error } = job.info;
+      if (status === 'running') throw new WatershedError('conflict', `statement ${id} is still running`, { hint: `GET /api/statements/${id} says how far it is.` });
+      if (status !== 'done') {
+        throw new WatershedError(error?.code ?? 'cancelled', error?.detail ?? 'the statement was cancelled', error?.hint === undefined ? {} : { hint: error.hint });
+      }
+      return { format: job.format, bytes: (await stat(job.path)).size, stream: createReadStream(job.path) };
+    },
+    async remove(id, principal) {
+      await discard(id, found(id, principal));
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...jobs].map(async ([id, job]) => await discard(id, job)));
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function shown(job: Job, clock: Clock): StatementInfo {
+  return job.info.status === 'running' ? { ...job.info, elapsedMs: clock.monotonic() - job.startedMs } : job.info;
+}
+
+/** Runs the statement into its file and keeps its state. Never rejects. */
+async function runJob(
+  engine: Engine, job: Job, request: Parameters<LongStatements['start']>[0], clock: Clock, logger: Logger,
+): Promise<void> {
+  const { sql, params, limits, limited, format } = request;
+  const end = (more: Partial<StatementInfo>): void => {
+    const { percent: _percent, ...info } = job.info;
+    job.info = { ...info, ...more, elapsedMs: clock.monotonic() - job.startedMs };
+  };
+  try {
+    const result = await engine.run({
+      sql, params, user: job.info.user, encoding: format.encoding, limits, signal: job.stop.signal,
+      onProgress(percent) {
+        if (percent !== undefined) job.info = { ...job.info, percent };
+      },
+    });
+    job.info = { ...job.info, columns: result.columns };
+    await pipeline(Readable.from(await bodyOf(result, format, limited, logger), { objectMode: false }), createWriteStream(job.path, { mode: 0o600 }));
+    const { rows, bytes, truncated } = await result.summary;
+    end({ status: 'done', rowCount: rows, bytes, truncated });
+  } catch (error) {
+    await rm(job.path, { force: true }).catch(() => undefined);
+    end(isWatershedError(error, 'cancelled') ? { status: 'cancelled' } : { status: 'failed', error: problemOf(knownError(error, logger)) });
+  }
+}
