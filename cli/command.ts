@@ -21,7 +21,7 @@ export interface CommandInput {
   readonly config: Config;
   /** Aborted by Ctrl-C and SIGTERM. */
   readonly signal: AbortSignal;
-  readonly out: (text: string) => void;
+  readonly out: (data: string | Uint8Array) => void;
   readonly note: (text: string) => void;
   /** True where standard error is a terminal, for progress that rewrites its line. */
   readonly interactive: boolean;

@@ -44,7 +44,7 @@ async function runCommand(command: Command, args: readonly string[]): Promise<nu
     const config = readConfig();
     return await command.run({
       ...parsed, config, signal: stop.signal, note, interactive: process.stderr.isTTY,
-      out: (text) => process.stdout.write(text),
+      out: (data) => process.stdout.write(data),
     });
   } catch (error) {
     return explain(command, error);

@@ -97,7 +97,18 @@ WHERE c.newest = 1 AND NOT EXISTS (${postGone('c')}) AND ${notDeleted('c')}`,
   FROM store.events AS t) AS e WHERE e.newest = 1 AND (e.status IS NULL OR e.status <> 'deleted')`,
   },
   journal: plain('journal'),
-  quarantine: plain('quarantine'),
+  // Putting a record back is a row of its own, hidden here, that names the row it is about (`cli/commands/quarantine.ts`): by its place
+  // in its topic, or where it never was in the log, by the place of the row itself.
+  quarantine: {
+    of: 'quarantine', prunable: ['at', 'component', 'reason'], uses: ['quarantine'], helpers: [],
+    sql: `SELECT ${tables.quarantine.columns.map(({ name }) => name === 'replayed_at' ? 'r.replayed_at' : `q."${name}"`).join(', ')}
+FROM store.quarantine AS q LEFT JOIN (
+  SELECT "at", component, topic, "partition", "offset", max(replayed_at) AS replayed_at
+  FROM store.quarantine WHERE replayed_at IS NOT NULL GROUP BY "at", component, topic, "partition", "offset") AS r
+ON r."at" = q."at" AND r.component = q.component AND r.topic = CASE WHEN q."offset" IS NULL THEN 'quarantine' ELSE q.topic END
+  AND r."partition" = coalesce(q."partition", q.log_partition) AND r."offset" = coalesce(q."offset", q.log_offset)
+WHERE q.replayed_at IS NULL`,
+  },
   tombstones: plain('tombstones'),
   activity: ofLiveEvents('activity'),
   activity_labels: ofLiveEvents('activity_labels'),
