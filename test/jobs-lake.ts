@@ -6,6 +6,7 @@ import { seededRandom, systemClock } from '#core/clock.ts';
 import { storeNamespace, tables, type TableName } from '#core/contract/tables.ts';
 import { createMetrics, type Metrics } from '#core/metrics.ts';
 import { openFileStore } from '#core/store/file.ts';
+import type { Catalog } from '#warehouse/catalog/catalog.ts';
 import { createMemoryCatalog } from '#warehouse/catalog/memory.ts';
 import { literal, openDuck, rowsOf, type Duck } from '#warehouse/duck.ts';
 import { duckType, encodeParquet } from '#warehouse/encode.ts';
@@ -21,6 +22,8 @@ import type { TableCache } from '#warehouse/table/files.ts';
 
 /** A lake of real files in a folder of its own, with a catalog in memory and rows put in by the test. */
 export interface JobsLake extends AsyncDisposable {
+  /** The store is folder `lake` in it. */
+  readonly folder: string;
   /** What a process that just started has: nothing read before. */
   fresh(): CommitContext & { readonly cache: TableCache; readonly duck: Duck; readonly metrics: Metrics };
   /** Lands rows as the writer does: one file, and the offset after them. Columns that are not given are null. */
@@ -36,10 +39,11 @@ export interface JobsLake extends AsyncDisposable {
   sql(statement: string): Promise<Readonly<Record<string, unknown>>[]>;
 }
 
-export async function openJobsLake(logIdentity: string): Promise<JobsLake> {
+/** With another catalog, another process can work on the same lake. */
+export async function openJobsLake(logIdentity: string, catalog: Catalog = createMemoryCatalog()): Promise<JobsLake> {
   const folder = await mkdtemp(join(tmpdir(), 'jobs-lake-'));
   const store = await openFileStore(join(folder, 'lake'));
-  const context = { catalog: createMemoryCatalog(), store, clock: systemClock, random: seededRandom(7) };
+  const context = { catalog, store, clock: systemClock, random: seededRandom(7) };
   await ensureTables(context);
   const duck = await openDuck({ staging: join(folder, 'staging'), memoryBytes: 512e6, threads: 1 });
   const fresh = () => ({ ...context, cache: createTableCache(), duck, metrics: createMetrics() });
@@ -54,6 +58,7 @@ export async function openJobsLake(logIdentity: string): Promise<JobsLake> {
     }
   };
   return {
+    folder,
     fresh,
     metadata,
     sql,
