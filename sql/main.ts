@@ -65,7 +65,7 @@ export async function openDoors(input: DoorsInput): Promise<Doors> {
   const audit = stack.use(openStatementAudit({ database: foundation.database, clock, logger: logger.child('audit'), metrics }));
   const server: HttpServer = stack.use(await createHttpServer({
     engine: auditedEngine(engine, 'http', { audit, clock, metrics }), auth, database: foundation.database,
-    resultsFolder: join(foundation.dataDir, 'results'), limits, metrics, logger: logger.child('http'), clock, plugins: input.plugins, status: input.status,
+    resultsFolder: join(foundation.dataDir, 'results'), spoolFolder: join(foundation.dataDir, 'spool'), limits, metrics, logger: logger.child('http'), clock, plugins: input.plugins, status: input.status,
     origin: config.WATERSHED_HTTP_ORIGIN, webRoot: fileURLToPath(new URL('../dashboards/web/dist', import.meta.url)),
     ...(config.WATERSHED_HTTP_ORIGIN === undefined ? {} : { hosts: [new URL(config.WATERSHED_HTTP_ORIGIN).hostname] }),
     unready: async () => foundation.database.query('select 1').then(() => undefined, () => 'the database does not answer'),

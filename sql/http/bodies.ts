@@ -6,10 +6,13 @@ import { knownError, problemOf } from './problems.ts';
 
 /**
  * The body of an answer, rows as they come. Resolves when the first of them is there, so that what fails before can still
- * be answered with a status of its own. `limited`: the caller asked for limits, and expects to be cut short.
+ * be answered with a status of its own. `limited`: the caller asked for limits, and expects to be cut short. `pace` may read
+ * ahead of a slow client.
  */
-export async function bodyOf(result: Result, format: Format, limited: boolean, logger: Logger): Promise<AsyncGenerator<Uint8Array>> {
-  const chunks = result.chunks[Symbol.asyncIterator]();
+export async function bodyOf(
+  result: Result, format: Format, limited: boolean, logger: Logger, pace: (source: AsyncIterator<Uint8Array>) => AsyncIterator<Uint8Array> = (source) => source,
+): Promise<AsyncGenerator<Uint8Array>> {
+  const chunks = pace(result.chunks[Symbol.asyncIterator]());
   const first = await chunks.next();
   return format.encoding === 'json' ? jsonBody(result, first, chunks, logger) : plainBody(result, first, chunks, format, limited);
 }

@@ -53,6 +53,8 @@ export interface QueryRoutesOptions {
   readonly limits: Limits;
   readonly logger: Logger;
   readonly stopping: AbortSignal;
+  /** Reads ahead of a slow client. */
+  readonly pace?: (source: AsyncIterator<Uint8Array>) => AsyncIterator<Uint8Array>;
 }
 
 /** Statements kept under a name. Reading and running asks for `read_reports` and `query`, changing for `change_reports`. */
@@ -104,7 +106,7 @@ export function queryRoutes(options: QueryRoutesOptions): (app: FastifyInstance)
         sql: query.sql, params: valuesOf(query, parameters), user: principal.name, encoding: format.encoding,
         limits: limitsOf({ sql: query.sql, ...(limits === undefined ? {} : { limits }) }, options.limits), signal: cancelWhenLeft(reply, options.stopping),
       });
-      const body = await bodyOf(result, format, limits !== undefined, options.logger);
+      const body = await bodyOf(result, format, limits !== undefined, options.logger, options.pace);
       return await reply.type(format.contentType).header('cache-control', 'no-store').send(Readable.from(body, { objectMode: false }));
     });
   };

@@ -56,7 +56,7 @@ beforeAll(async () => {
     TIMESTAMPTZ '2013-06-20 00:00:00+00' + to_minutes(i) AS created_at FROM range(5000) r(i)`);
   server = await createHttpServer({
     engine: lake.engine(), auth: pretendedAuth(), limits: roomyLimits, metrics: createMetrics(), logger: silentLogger, clock: systemClock,
-    status: async () => ({ collected: 7 }), resultsFolder: join(lake.folder, 'results'),
+    status: async () => ({ collected: 7 }), resultsFolder: join(lake.folder, 'results'), spoolFolder: lake.folder,
   });
   ({ url } = await server.listen('127.0.0.1', 0));
 });
@@ -186,6 +186,22 @@ test('an editor is told what may stand where the cursor is', async () => {
   const response = await fetch(`${url}/api/complete`, {
     method: 'POST', headers: { ...bearer, 'content-type': 'application/json' }, body: JSON.stringify({ sql: 'SELECT hash FROM posts', position: 11 }) });
   expect(await response.json()).toMatchObject({ from: 7, suggestions: expect.arrayContaining([expect.objectContaining({ label: 'hashtags', kind: 'column' })]) });
+});
+
+test('a client that takes its time does not hold the engine', async () => {
+  const slow = await ask({ sql: 'SELECT i, repeat($1, 100) AS t FROM range(300000) r(i)', params: ['x'] }, '?format=ndjson');
+  const reader = slow.body?.getReader();
+  await reader?.read();
+  // The one child is busy with rows that nobody takes; after a moment they are set aside.
+  expect(await (await ask({ sql: 'SELECT 1' })).json()).toMatchObject({ rowCount: 1 });
+  let bytes = 0;
+  let last = '';
+  for (let piece = await reader?.read(); piece?.value !== undefined; piece = await reader?.read()) {
+    bytes += piece.value.length;
+    last = Buffer.from(piece.value).toString();
+  }
+  expect(bytes).toBeGreaterThan(30_000_000);
+  expect(last.trimEnd().split('\n').at(-1)).toBe(JSON.stringify({ i: 299999, t: 'x'.repeat(100) }));
 });
 
 test('a client that leaves cancels its statement', async () => {

@@ -8,6 +8,7 @@ import { isWatershedError, systemCode, messageOf, WatershedError } from '#core/e
 import type { Logger } from '#core/logger.ts';
 import type { Metrics } from '#core/metrics.ts';
 import type { Engine, Limits } from '../engine/engine.ts';
+import { readAhead } from './ahead.ts';
 import { completionRoutes } from './completion.ts';
 import { addIdentity, principalOf } from './identity.ts';
 import { loginPage, pages } from './pages.ts';
@@ -35,6 +36,8 @@ export interface HttpServerOptions {
   readonly database?: Database;
   /** A folder of our own for the results of long statements, emptied at start; without it there are none. */
   readonly resultsFolder?: string;
+  /** A folder for rows that slow clients leave lying; without it they hold the engine back. */
+  readonly spoolFolder?: string;
   /** Routes of other parts; each sees who asks by `principalOf(request)`. */
   readonly plugins?: readonly FastifyPluginAsync[];
   /** Why the server is not ready to answer; undefined when it is. */
@@ -78,9 +81,10 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   });
   const { engine, limits, database, resultsFolder } = options;
   const statements = resultsFolder === undefined ? undefined : await createLongStatements({ engine, folder: resultsFolder, clock, logger });
-  await app.register(sqlRoutes({ engine, limits, logger, stopping: stopping.signal }));
+  const paced = { engine, limits, logger, stopping: stopping.signal, ...paceOf(options) };
+  await app.register(sqlRoutes(paced));
   if (statements !== undefined) await app.register(statementRoutes({ statements, limits }));
-  if (database !== undefined) await app.register(queryRoutes({ database, engine, limits, logger, stopping: stopping.signal }));
+  if (database !== undefined) await app.register(queryRoutes({ database, ...paced }));
   await app.register(completionRoutes({ engine }));
   await app.register(infoRoutes(options));
   for (const plugin of options.plugins ?? []) await app.register(plugin);
@@ -103,6 +107,16 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       await app.close();
     },
   };
+}
+
+/** What all slow clients together may leave lying. */
+const spoolLimits = { memoryBytesMax: 4 * 2 ** 20, bytesMax: 4 * 2 ** 30, heldBytesMax: 8 * 2 ** 30 } as const;
+
+function paceOf({ spoolFolder, clock }: HttpServerOptions): { pace?: (source: AsyncIterator<Uint8Array>) => AsyncIterator<Uint8Array> } {
+  if (spoolFolder === undefined) return {};
+  const { memoryBytesMax, bytesMax, heldBytesMax } = spoolLimits;
+  const limits = { folder: spoolFolder, memoryBytesMax, bytesMax, shared: { heldBytes: 0, heldBytesMax } };
+  return { pace: (source) => readAhead(source, limits, clock) };
 }
 
 /** Questions about the server itself. */

@@ -17,6 +17,8 @@ export interface SqlRoutesOptions {
   readonly logger: Logger;
   /** Aborted when the server stops. */
   readonly stopping: AbortSignal;
+  /** Reads ahead of a slow client. */
+  readonly pace?: (source: AsyncIterator<Uint8Array>) => AsyncIterator<Uint8Array>;
 }
 
 export const LimitsBody = Type.Object({
@@ -59,7 +61,7 @@ export function sqlRoutes(options: SqlRoutesOptions): (app: FastifyInstance) => 
         sql, params: params.map(paramOf), user: principal.name, encoding: format.encoding, limits: limitsOf(request.body, options.limits),
         signal: cancel,
       });
-      const body = await bodyOf(result, format, request.body.limits !== undefined, options.logger);
+      const body = await bodyOf(result, format, request.body.limits !== undefined, options.logger, options.pace);
       return await reply.type(format.contentType).header('cache-control', 'no-store').send(Readable.from(body, { objectMode: false }));
     });
   };
