@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { seededRandom, systemClock, type Clock } from '#core/clock.ts';
 import { storeNamespace, tables, type TableSpec } from '#core/contract/tables.ts';
 import { openFileStore } from '#core/store/file.ts';
-import { createMemoryCatalog, type MemoryCatalog } from '#warehouse/catalog/memory.ts';
+import type { Catalog } from '#warehouse/catalog/catalog.ts';
+import { createMemoryCatalog } from '#warehouse/catalog/memory.ts';
 import { literal, openDuck, rowsOf, type Duck } from '#warehouse/duck.ts';
 import { encodeParquet } from '#warehouse/encode.ts';
 import { commitAppend } from '#warehouse/table/append.ts';
@@ -20,7 +21,7 @@ const spec: TableSpec = tables.posts;
 
 /** A lake with table `posts` on the disk, and beside it, in a table `expected` of DuckDB, every row that was ever appended. */
 export interface UpkeepLake extends AsyncDisposable {
-  readonly context: CommitContext & { readonly catalog: MemoryCatalog };
+  readonly context: CommitContext;
   readonly duck: Duck;
   readonly options: UpkeepOptions;
   readonly clock: Clock & { nowMs: number };
@@ -34,10 +35,9 @@ export interface UpkeepLake extends AsyncDisposable {
   ask(sql: string): Promise<Readonly<Record<string, unknown>>[]>;
 }
 
-export async function openUpkeepLake(seed = 1): Promise<UpkeepLake> {
+export async function openUpkeepLake(seed = 1, catalog: Catalog = createMemoryCatalog()): Promise<UpkeepLake> {
   const folder = await temporaryFolder('upkeep');
   const store = await openFileStore(join(folder, 'lake'));
-  const catalog = createMemoryCatalog();
   const clock = { ...systemClock, nowMs: Date.UTC(2026, 0, 1), now: () => clock.nowMs, sleep: () => new Promise<void>((resolve) => setImmediate(resolve)) };
   const context = { catalog, store, clock, random: seededRandom(seed), cache: createTableCache() };
   const duck = await openDuck({ staging: join(folder, 'staging'), memoryBytes: 600e6, threads: 2 });
