@@ -98,7 +98,8 @@ async function replay(input: CommandInput, record: Record): Promise<number> {
   check(topic, bytes);
   await using client = await openClient(input.config);
   const partition = origin !== undefined && origin < await client.log.partitions(topic) ? origin : 0;
-  // First the record, then the word that it is back: one that dies between is asked again, and a post that is there twice is kept once.
+  // First the record, then the word that it is back: who dies between is asked again, and a post that comes twice is
+  // kept once.
   const offset = await client.log.append(topic, partition, [bytes]);
   const [named = '', place, at] = id.split('/');
   await client.log.append('quarantine', 0, [encodeRecord('quarantine', {
