@@ -74,8 +74,8 @@ async function until(sql: string, wanted: unknown[][]): Promise<void> {
 
 function post(id: string): Buffer {
   return encodeEnvelope({
-    source: 'x', format: 'x.v2', events: [{ id: 'flood', matched: [] }], receivedAt: '2026-01-01T00:00:00.000Z', account: '',
-  }, Buffer.from(JSON.stringify({ id, text: 'water rises', author_id: '1', created_at: '2025-12-31T23:00:00.000Z' })));
+    source: 'x', format: 'crisislex', events: [{ id: 'flood', matched: [] }], receivedAt: '2026-01-01T00:00:00.000Z', account: '',
+  }, Buffer.from(JSON.stringify({ id, text: 'water rises' })));
 }
 
 test('a record is listed, shown, refused while broken, put back mended, and stays with the time it was put back', async () => {
@@ -111,7 +111,9 @@ test('a record is listed, shown, refused while broken, put back mended, and stay
 }, 400_000);
 
 test('upkeep tells of every table, and tidies beside the running server', async () => {
-  const told = JSON.parse((await watershed('upkeep', '--json')).out.toString());
+  const health = await watershed('upkeep', '--json');
+  expect(health).toMatchObject({ code: 0, note: '' });
+  const told = JSON.parse(health.out.toString());
   expect(told.tables.map(({ table }: { table: string }) => table)).toEqual(['posts', 'raw', 'classifications', 'events', 'journal', 'quarantine',
     'tombstones', 'activity', 'activity_labels', 'activity_terms']);
   expect((await watershed('upkeep', 'posts')).out.toString()).toContain('would_merge');
