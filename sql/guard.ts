@@ -48,9 +48,12 @@ function visit(node: Json | undefined, scope: Scope): void {
   }
   if (!isObject(node)) return;
   const kind = textOf(node, 'class') || textOf(node, 'type');
-  const known = node['class'] === undefined ? node['type'] === undefined || isObject(node['type']) || plainKinds.has(kind)
-    : expressionClasses.has(kind);
-  if (!known) throw new Refusal(`${kind} is not something the guard knows`, { location: locationOf(node), hint: allowedHint });
+  const known =
+    node['class'] === undefined
+      ? node['type'] === undefined || isObject(node['type']) || plainKinds.has(kind)
+      : expressionClasses.has(kind);
+  if (!known)
+    throw new Refusal(`${kind} is not something the guard knows`, { location: locationOf(node), hint: allowedHint });
   const rule = rules[kind];
   if (rule === undefined) visitMembers(node, scope);
   else rule(node, scope);
@@ -62,25 +65,74 @@ function visitMembers(node: JsonObject, scope: Scope, except: readonly string[] 
   }
 }
 
-const allowedHint = 'Allowed are SELECT with all its clauses, WITH, VALUES, TABLE, FROM, PIVOT … IN, UNPIVOT, DESCRIBE, SUMMARIZE, '
-  + 'SHOW TABLES and EXPLAIN over the tables of schemas lake and store.';
+const allowedHint =
+  'Allowed are SELECT with all its clauses, WITH, VALUES, TABLE, FROM, PIVOT … IN, UNPIVOT, DESCRIBE, SUMMARIZE, ' +
+  'SHOW TABLES and EXPLAIN over the tables of schemas lake and store.';
 
 /** Expressions, by the class DuckDB gives them. */
-const expressionClasses = new Set(['BETWEEN', 'CASE', 'CAST', 'COLLATE', 'COLUMN_REF', 'COMPARISON', 'CONJUNCTION', 'CONSTANT', 'DEFAULT',
-  'FUNCTION', 'LAMBDA', 'LAMBDA_REF', 'OPERATOR', 'PARAMETER', 'POSITIONAL_REFERENCE', 'STAR', 'SUBQUERY', 'TYPE', 'WINDOW']);
+const expressionClasses = new Set([
+  'BETWEEN',
+  'CASE',
+  'CAST',
+  'COLLATE',
+  'COLUMN_REF',
+  'COMPARISON',
+  'CONJUNCTION',
+  'CONSTANT',
+  'DEFAULT',
+  'FUNCTION',
+  'LAMBDA',
+  'LAMBDA_REF',
+  'OPERATOR',
+  'PARAMETER',
+  'POSITIONAL_REFERENCE',
+  'STAR',
+  'SUBQUERY',
+  'TYPE',
+  'WINDOW',
+]);
 
 /** Everything else that has a kind: query nodes, what stands in FROM, modifiers, orders, types. */
-const plainKinds = new Set(['SELECT_NODE', 'SET_OPERATION_NODE', 'RECURSIVE_CTE_NODE', 'CTE_NODE',
-  'BASE_TABLE', 'SUBQUERY', 'JOIN', 'TABLE_FUNCTION', 'EXPRESSION_LIST', 'EMPTY', 'PIVOT', 'SHOW_REF',
-  'LIMIT_MODIFIER', 'LIMIT_PERCENT_MODIFIER', 'ORDER_MODIFIER', 'DISTINCT_MODIFIER', 'ASCENDING', 'DESCENDING', 'ORDER_DEFAULT',
-  'DECIMAL_TYPE_INFO', 'LIST_TYPE_INFO', 'STRUCT_TYPE_INFO', 'ARRAY_TYPE_INFO', 'ENUM_TYPE_INFO', 'STRING_TYPE_INFO', 'GENERIC_TYPE_INFO',
-  'UNBOUND_TYPE_INFO', 'USER_TYPE_INFO', 'ANY_TYPE_INFO', 'INTEGER_LITERAL_TYPE_INFO', 'GEO_TYPE_INFO']);
+const plainKinds = new Set([
+  'SELECT_NODE',
+  'SET_OPERATION_NODE',
+  'RECURSIVE_CTE_NODE',
+  'CTE_NODE',
+  'BASE_TABLE',
+  'SUBQUERY',
+  'JOIN',
+  'TABLE_FUNCTION',
+  'EXPRESSION_LIST',
+  'EMPTY',
+  'PIVOT',
+  'SHOW_REF',
+  'LIMIT_MODIFIER',
+  'LIMIT_PERCENT_MODIFIER',
+  'ORDER_MODIFIER',
+  'DISTINCT_MODIFIER',
+  'ASCENDING',
+  'DESCENDING',
+  'ORDER_DEFAULT',
+  'DECIMAL_TYPE_INFO',
+  'LIST_TYPE_INFO',
+  'STRUCT_TYPE_INFO',
+  'ARRAY_TYPE_INFO',
+  'ENUM_TYPE_INFO',
+  'STRING_TYPE_INFO',
+  'GENERIC_TYPE_INFO',
+  'UNBOUND_TYPE_INFO',
+  'USER_TYPE_INFO',
+  'ANY_TYPE_INFO',
+  'INTEGER_LITERAL_TYPE_INFO',
+  'GEO_TYPE_INFO',
+]);
 
 type Rule = (node: JsonObject, scope: Scope) => void;
 
 const rules: Readonly<Record<string, Rule>> = {
   SELECT_NODE: selectNode,
-  SET_OPERATION_NODE: (node, scope) => visitMembers(node, { ...withNames(node, scope), select: undefined }, ['cte_map']),
+  SET_OPERATION_NODE: (node, scope) =>
+    visitMembers(node, { ...withNames(node, scope), select: undefined }, ['cte_map']),
   RECURSIVE_CTE_NODE: recursiveNode,
   CTE_NODE: (node, scope) => {
     const outer = { ...withNames(node, scope), select: undefined };
@@ -123,7 +175,9 @@ function named(scope: Scope, name: string): Scope {
   // A name that looks like a file must never count as known: where we were mistaken about its scope, DuckDB would open
   // the file.
   if (looksLikeFile(name)) {
-    throw new Refusal(`${name} cannot be the name of a common table expression`, { hint: 'Give it a name without dots, slashes and stars.' });
+    throw new Refusal(`${name} cannot be the name of a common table expression`, {
+      hint: 'Give it a name without dots, slashes and stars.',
+    });
   }
   return { ...scope, names: new Set([...scope.names, name.toLowerCase()]) };
 }
@@ -140,22 +194,35 @@ function baseTable(node: JsonObject, scope: Scope): void {
   const database = textOf(node, 'catalog_name').toLowerCase();
   const location = locationOf(node);
   const key = name.toLowerCase();
-  if (scope.names.has(key) && database === '' && (schema === '' || schema === 'recurring')) return visitMembers(node, scope);
+  if (scope.names.has(key) && database === '' && (schema === '' || schema === 'recurring'))
+    return visitMembers(node, scope);
   if (looksLikeFile(name) || looksLikeFile(schema)) {
-    throw new Refusal(`files cannot be read: ${schema === '' ? name : `${schema}.${name}`}`, { location, hint: tablesHint(scope) });
+    throw new Refusal(`files cannot be read: ${schema === '' ? name : `${schema}.${name}`}`, {
+      location,
+      hint: tablesHint(scope),
+    });
   }
   if (schema === 'information_schema' && shownSchemas.has(key) && database === '') {
     scope.guard.introspects = true;
     return visitMembers(node, scope);
   }
   const { lake } = scope.guard;
-  const found = schema === '' && database === '' ? lake.schemas.find((candidate) => lake.has(candidate, key))
-    : lake.schemas.includes(schema) && lake.has(schema, key) && ['', 'memory', 'lake'].includes(database) ? schema : undefined;
+  const found =
+    schema === '' && database === ''
+      ? lake.schemas.find((candidate) => lake.has(candidate, key))
+      : lake.schemas.includes(schema) && lake.has(schema, key) && ['', 'memory', 'lake'].includes(database)
+        ? schema
+        : undefined;
   if (found === undefined) throw unknownTable(node, scope);
   const alias = textOf(node, 'alias');
   const travel = travelOf(node);
   scope.guard.tables.push({
-    schema: found, name: key, database, location, alias: (alias || name).toLowerCase(), hasAlias: alias !== '',
+    schema: found,
+    name: key,
+    database,
+    location,
+    alias: (alias || name).toLowerCase(),
+    hasAlias: alias !== '',
     ...(travel === undefined ? {} : { travel }),
     filters: scope.select === undefined ? [] : filtersOn(scope.select, node),
   });
@@ -164,11 +231,15 @@ function baseTable(node: JsonObject, scope: Scope): void {
 
 function unknownTable(node: JsonObject, scope: Scope): Refusal {
   const schema = textOf(node, 'schema_name');
-  const said = [textOf(node, 'catalog_name'), schema, textOf(node, 'table_name')].filter((part) => part !== '').join('.');
+  const said = [textOf(node, 'catalog_name'), schema, textOf(node, 'table_name')]
+    .filter((part) => part !== '')
+    .join('.');
   const location = locationOf(node);
   if (['pg_catalog', 'information_schema'].includes(schema.toLowerCase())) {
-    return new Refusal(`${said} cannot be asked here`, { location,
-      hint: 'Use information_schema.tables, information_schema.columns, SHOW TABLES or DESCRIBE; the wire door answers pg_catalog.' });
+    return new Refusal(`${said} cannot be asked here`, {
+      location,
+      hint: 'Use information_schema.tables, information_schema.columns, SHOW TABLES or DESCRIBE; the wire door answers pg_catalog.',
+    });
   }
   return new Refusal(`there is no table ${said}`, { location, sqlstate: '42P01', hint: tablesHint(scope) });
 }
@@ -183,7 +254,9 @@ function travelOf(node: JsonObject): Travel | undefined {
   const unit = textOf(clause, 'unit').toUpperCase();
   const expression = clause['expr'];
   if ((unit !== 'VERSION' && unit !== 'TIMESTAMP') || constancy(expression) === undefined || !isObject(expression)) {
-    throw new Refusal('AT wants VERSION => a snapshot id or TIMESTAMP => an instant, as a constant', { location: locationOf(node) });
+    throw new Refusal('AT wants VERSION => a snapshot id or TIMESTAMP => an instant, as a constant', {
+      location: locationOf(node),
+    });
   }
   return { unit, expression };
 }
@@ -204,7 +277,12 @@ function scalarFunction(node: JsonObject, scope: Scope): void {
   visitMembers(node, { ...scope, select: undefined });
 }
 
-function checkName(node: JsonObject, allowed: ReadonlySet<string>, reasons: Readonly<Record<string, string>>, what: string): void {
+function checkName(
+  node: JsonObject,
+  allowed: ReadonlySet<string>,
+  reasons: Readonly<Record<string, string>>,
+  what: string,
+): void {
   const name = textOf(node, 'function_name').toLowerCase();
   const home = `${textOf(node, 'catalog')}.${textOf(node, 'schema')}`.toLowerCase();
   const builtIn = ['.', '.main', '.pg_catalog', 'system.main', 'system.'].includes(home);
@@ -212,15 +290,19 @@ function checkName(node: JsonObject, allowed: ReadonlySet<string>, reasons: Read
   const why = Object.hasOwn(reasons, name) ? reasons[name] : whyExcluded(name);
   throw new Refusal(`the ${what} ${name} is not allowed${why === undefined ? '' : `: it ${verb(why)}`}`, {
     location: locationOf(node),
-    hint: what === 'function' ? 'Functions that compute are allowed; duckdb_functions() lists what the engine has.'
-      : `Table functions that are allowed: ${[...allowedTableFunctions].join(', ')}. ${allowedHint}`,
+    hint:
+      what === 'function'
+        ? 'Functions that compute are allowed; duckdb_functions() lists what the engine has.'
+        : `Table functions that are allowed: ${[...allowedTableFunctions].join(', ')}. ${allowedHint}`,
     ...(why === undefined && builtIn ? { sqlstate: '42883' } : {}),
   });
 }
 
 // Reasons that are advice stand alone, the others complete a sentence.
 function verb(reason: string): string {
-  return /^(reads|runs|hides|shows|changes|writes|lists|holds|plans|takes|belongs)\b/.test(reason) ? reason : `is left out (${reason})`;
+  return /^(reads|runs|hides|shows|changes|writes|lists|holds|plans|takes|belongs)\b/.test(reason)
+    ? reason
+    : `is left out (${reason})`;
 }
 
 function showRef(node: JsonObject, scope: Scope): void {
@@ -231,8 +313,13 @@ function showRef(node: JsonObject, scope: Scope): void {
   }
   const name = textOf(node, 'table_name').replaceAll('"', '').toLowerCase();
   const schema = textOf(node, 'schema_name').toLowerCase();
-  const fine = kind === 'SHOW_UNQUALIFIED' ? ['tables', '__show_tables_expanded', 'schemas'].includes(name)
-    : kind === 'SHOW_FROM' && scope.guard.lake.schemas.includes(schema) && textOf(node, 'catalog_name') === '';
-  if (!fine) throw new Refusal(`SHOW ${name.toUpperCase()} is not allowed`, { hint: 'SHOW TABLES, SHOW ALL TABLES and SHOW TABLES FROM lake are.' });
+  const fine =
+    kind === 'SHOW_UNQUALIFIED'
+      ? ['tables', '__show_tables_expanded', 'schemas'].includes(name)
+      : kind === 'SHOW_FROM' && scope.guard.lake.schemas.includes(schema) && textOf(node, 'catalog_name') === '';
+  if (!fine)
+    throw new Refusal(`SHOW ${name.toUpperCase()} is not allowed`, {
+      hint: 'SHOW TABLES, SHOW ALL TABLES and SHOW TABLES FROM lake are.',
+    });
   scope.guard.introspects = true;
 }

@@ -41,23 +41,43 @@ export async function sqlLake(): Promise<SqlLake> {
   const engines: Engine[] = [];
   let files = 0;
   return {
-    folder, store, catalog, cache, duck,
+    folder,
+    store,
+    catalog,
+    cache,
+    duck,
     async append(table, select) {
       const spec = tables[table];
       const ref = { namespace: 'store', name: table };
       await ensureTable(context, ref, spec);
       const names = (await duck.runAndReadAll(`DESCRIBE ${select}`)).getRows().map(([name]) => String(name));
-      const given = spec.columns.map(({ name, type }) => (names.includes(name) ? `"${name}"` : `NULL::${duckType(type)} AS "${name}"`));
+      const given = spec.columns.map(({ name, type }) =>
+        names.includes(name) ? `"${name}"` : `NULL::${duckType(type)} AS "${name}"`,
+      );
       const file = await encodeParquet(duck, `SELECT ${given.join(', ')} FROM (${select})`, spec, folder);
       if (file === undefined) return;
       const key = `store/${table}/data/${String(++files).padStart(5, '0')}.parquet`;
       await store.putFile(key, file.localPath);
-      await commitAppend({ ...context, ledger: [], tables: [{ ref, files: [dataFileFromStats(spec, `${store.uri}/${key}`, file.stats)] }] });
+      await commitAppend({
+        ...context,
+        ledger: [],
+        tables: [{ ref, files: [dataFileFromStats(spec, `${store.uri}/${key}`, file.stats)] }],
+      });
     },
     engine(options = {}) {
       const engine = createDuckEngine({
-        catalog, store, cache, children: 1, memoryBytes: 256 * 2 ** 20, threads: 2, readable: [join(folder, 'lake')],
-        tempDir: join(folder, 'temp'), tempBytesMax: 2 ** 30, clock: systemClock, logger: silentLogger, ...options,
+        catalog,
+        store,
+        cache,
+        children: 1,
+        memoryBytes: 256 * 2 ** 20,
+        threads: 2,
+        readable: [join(folder, 'lake')],
+        tempDir: join(folder, 'temp'),
+        tempBytesMax: 2 ** 30,
+        clock: systemClock,
+        logger: silentLogger,
+        ...options,
       });
       engines.push(engine);
       return engine;
@@ -74,19 +94,37 @@ export async function sqlLake(): Promise<SqlLake> {
 export const roomyLimits: Limits = { timeoutMs: 30_000, rowsMax: 1e9, bytesMax: 1e12 };
 
 export function statement(sql: string, more: Partial<Statement> = {}): Statement {
-  return { sql, params: [], user: 'admin', encoding: 'json', limits: roomyLimits, signal: new AbortController().signal, ...more };
+  return {
+    sql,
+    params: [],
+    user: 'admin',
+    encoding: 'json',
+    limits: roomyLimits,
+    signal: new AbortController().signal,
+    ...more,
+  };
 }
 
 /** The rows of a statement as JSON.parse gives them, with the columns. */
-export async function ask(engine: Engine, sql: string, params: readonly Param[] = [], more: Partial<Statement> = {}): Promise<{
-  columns: string[]; types: string[]; rows: unknown[][]; truncated: boolean;
+export async function ask(
+  engine: Engine,
+  sql: string,
+  params: readonly Param[] = [],
+  more: Partial<Statement> = {},
+): Promise<{
+  columns: string[];
+  types: string[];
+  rows: unknown[][];
+  truncated: boolean;
 }> {
   const result = await engine.run(statement(sql, { params, ...more }));
   const pieces: Uint8Array[] = [];
   for await (const piece of result.chunks) pieces.push(piece);
   const rows: unknown = JSON.parse(`[${Buffer.concat(pieces).toString()}]`);
   return {
-    columns: result.columns.map(({ name }) => name), types: result.columns.map(({ type }) => type),
-    rows: rows as unknown[][], truncated: (await result.summary).truncated,
+    columns: result.columns.map(({ name }) => name),
+    types: result.columns.map(({ type }) => type),
+    rows: rows as unknown[][],
+    truncated: (await result.summary).truncated,
   };
 }

@@ -1,8 +1,38 @@
 import { DuckDBTypeId, type DuckDBType } from '@duckdb/node-api';
 import {
-  AsyncByteQueue, Binary, Bool, BufferType, Data, type DataType, DateDay, Decimal, Field, FixedSizeList, Float32, Float64, Int16, Int32, Int64,
-  Int8, List, Map_, Null, RecordBatch, RecordBatchStreamWriter, Schema, Struct, TimeMicrosecond, TimestampMicrosecond, TimestampMillisecond,
-  TimestampNanosecond, TimestampSecond, Uint16, Uint32, Uint64, Uint8, Utf8,
+  AsyncByteQueue,
+  Binary,
+  Bool,
+  BufferType,
+  Data,
+  type DataType,
+  DateDay,
+  Decimal,
+  Field,
+  FixedSizeList,
+  Float32,
+  Float64,
+  Int16,
+  Int32,
+  Int64,
+  Int8,
+  List,
+  Map_,
+  Null,
+  RecordBatch,
+  RecordBatchStreamWriter,
+  Schema,
+  Struct,
+  TimeMicrosecond,
+  TimestampMicrosecond,
+  TimestampMillisecond,
+  TimestampNanosecond,
+  TimestampSecond,
+  Uint16,
+  Uint32,
+  Uint64,
+  Uint8,
+  Utf8,
 } from 'apache-arrow';
 import { scalarWriter } from './cells.ts';
 import { type Column, decimalBytes, isNull } from './column.ts';
@@ -71,11 +101,20 @@ function arrowType(type: DuckDBType): DataType {
     case DuckDBTypeId.ARRAY:
       return new FixedSizeList(type.length, new Field('item', arrowType(type.valueType), true));
     case DuckDBTypeId.STRUCT:
-      return new Struct(type.entryTypes.map((member, index) => new Field(type.entryNames[index] ?? '', arrowType(member), true)));
+      return new Struct(
+        type.entryTypes.map((member, index) => new Field(type.entryNames[index] ?? '', arrowType(member), true)),
+      );
     case DuckDBTypeId.MAP:
-      return new Map_(new Field('entries', new Struct<{ key: DataType; value: DataType }>([
-        new Field('key', arrowType(type.keyType), false), new Field('value', arrowType(type.valueType), true),
-      ]), false));
+      return new Map_(
+        new Field(
+          'entries',
+          new Struct<{ key: DataType; value: DataType }>([
+            new Field('key', arrowType(type.keyType), false),
+            new Field('value', arrowType(type.valueType), true),
+          ]),
+          false,
+        ),
+      );
     default:
       return plainTypes.get(type.typeId)?.() ?? new Utf8();
   }
@@ -125,7 +164,14 @@ function dataOf(column: Column, selection: Selection, count: number): Data {
     ...(validity === undefined ? {} : { [BufferType.VALIDITY]: validity }),
   };
   // -1: counted when it is written. The package wants each type's own array, which the switch below gives.
-  return new Data(type, 0, count, validity === undefined ? 0 : -1, buffers as ConstructorParameters<typeof Data>[4], children);
+  return new Data(
+    type,
+    0,
+    count,
+    validity === undefined ? 0 : -1,
+    buffers as ConstructorParameters<typeof Data>[4],
+    children,
+  );
 }
 
 function buffersOf(column: Column, selection: Selection, count: number): Buffers {
@@ -151,8 +197,10 @@ function buffersOf(column: Column, selection: Selection, count: number): Buffers
       return mapBuffers(column, arrowType(type), selection, count);
     case DuckDBTypeId.ARRAY: {
       const [elements] = column.children;
-      const rows = Int32Array.from({ length: count * type.length }, (_, index) =>
-        rowAt(selection, Math.floor(index / type.length)) * type.length + index % type.length);
+      const rows = Int32Array.from(
+        { length: count * type.length },
+        (_, index) => rowAt(selection, Math.floor(index / type.length)) * type.length + (index % type.length),
+      );
       return { children: elements === undefined ? [] : [dataOf(elements, rows, rows.length)] };
     }
     case DuckDBTypeId.STRUCT:
@@ -168,7 +216,7 @@ function buffersOf(column: Column, selection: Selection, count: number): Buffers
 }
 
 function rowAt(selection: Selection, index: number): number {
-  return selection === undefined ? index : selection[index] ?? 0;
+  return selection === undefined ? index : (selection[index] ?? 0);
 }
 
 function validityOf(column: Column, selection: Selection, count: number): Uint8Array | undefined {
@@ -204,8 +252,14 @@ function decimals(column: Column, width: 2 | 4 | 8 | 16, selection: Selection, c
     const start = rowAt(selection, index) * width;
     const negative = view.getInt8(start + width - 1) < 0;
     for (let word = 0; word < 4; word++) {
-      words[index * 4 + word] = word * 4 >= width ? (negative ? 0xffffffff : 0)
-        : width === 2 ? view.getInt16(start, true) : view.getUint32(start + word * 4, true);
+      words[index * 4 + word] =
+        word * 4 >= width
+          ? negative
+            ? 0xffffffff
+            : 0
+          : width === 2
+            ? view.getInt16(start, true)
+            : view.getUint32(start + word * 4, true);
     }
   }
   return words;
@@ -252,13 +306,15 @@ function writtenText(column: Column, selection: Selection, count: number): Buffe
 function listRows(column: Column, selection: Selection, count: number): { offsets: Int32Array; rows: Int32Array } {
   const words = new Uint32Array(column.data.buffer, column.data.byteOffset, column.count * 4);
   const offsets = new Int32Array(count + 1);
-  const lengthAt = (row: number): number => (isNull(column, row) ? 0 : words[row * 4 + 2] ?? 0);
-  for (let index = 0; index < count; index++) offsets[index + 1] = (offsets[index] ?? 0) + lengthAt(rowAt(selection, index));
+  const lengthAt = (row: number): number => (isNull(column, row) ? 0 : (words[row * 4 + 2] ?? 0));
+  for (let index = 0; index < count; index++)
+    offsets[index + 1] = (offsets[index] ?? 0) + lengthAt(rowAt(selection, index));
   const rows = new Int32Array(offsets[count] ?? 0);
   for (let index = 0; index < count; index++) {
     const row = rowAt(selection, index);
     const length = lengthAt(row);
-    for (let element = 0; element < length; element++) rows[(offsets[index] ?? 0) + element] = (words[row * 4] ?? 0) + element;
+    for (let element = 0; element < length; element++)
+      rows[(offsets[index] ?? 0) + element] = (words[row * 4] ?? 0) + element;
   }
   return { offsets, rows };
 }

@@ -1,7 +1,17 @@
 import { type DuckDBType, DuckDBTypeId } from '@duckdb/node-api';
 import { type Column, decimalBytes, enumBytes } from './column.ts';
-import { doubleText, floatText, instantWriter, splitDay, writeDate, writeDecimal, writeInt64, writeInteger, writePadded, writeTime }
-  from './digits.ts';
+import {
+  doubleText,
+  floatText,
+  instantWriter,
+  splitDay,
+  writeDate,
+  writeDecimal,
+  writeInt64,
+  writeInteger,
+  writePadded,
+  writeTime,
+} from './digits.ts';
 import type { Sink } from './sink.ts';
 
 /** Writes the text of one cell that is not null. */
@@ -33,8 +43,12 @@ export function scalarWriter(column: Column): ScalarWriter | undefined {
 
 /** Types whose text may hold anything, quotes and commas included. */
 export function anyText({ typeId }: DuckDBType): boolean {
-  return typeId === DuckDBTypeId.ENUM || typeId === DuckDBTypeId.UNION || typeId === DuckDBTypeId.VARIANT
-    || typeId === DuckDBTypeId.GEOMETRY;
+  return (
+    typeId === DuckDBTypeId.ENUM ||
+    typeId === DuckDBTypeId.UNION ||
+    typeId === DuckDBTypeId.VARIANT ||
+    typeId === DuckDBTypeId.GEOMETRY
+  );
 }
 
 function bare(write: CellWriter): ScalarWriter {

@@ -51,7 +51,9 @@ export function chunkOf(chunk: DuckDBDataChunk, types: readonly DuckDBType[]): C
     rowCount,
     duckdb: chunk,
     get columns() {
-      return (columns ??= types.map((type, index) => columnOf(duckdb.data_chunk_get_vector(chunk.chunk, index), rowCount, type)));
+      return (columns ??= types.map((type, index) =>
+        columnOf(duckdb.data_chunk_get_vector(chunk.chunk, index), rowCount, type),
+      ));
     },
   };
 }
@@ -90,12 +92,15 @@ function childrenOf(vector: duckdb.Vector, count: number, type: DuckDBType): Col
       const size = duckdb.list_vector_get_size(vector);
       const entries = duckdb.list_vector_get_child(vector);
       return [type.keyType, type.valueType].map((member, index) =>
-        columnOf(duckdb.struct_vector_get_child(entries, index), size, member));
+        columnOf(duckdb.struct_vector_get_child(entries, index), size, member),
+      );
     }
     case DuckDBTypeId.ARRAY:
       return [columnOf(duckdb.array_vector_get_child(vector), count * type.length, type.valueType)];
     case DuckDBTypeId.STRUCT:
-      return type.entryTypes.map((member, index) => columnOf(duckdb.struct_vector_get_child(vector, index), count, member));
+      return type.entryTypes.map((member, index) =>
+        columnOf(duckdb.struct_vector_get_child(vector, index), count, member),
+      );
     default:
       return [];
   }

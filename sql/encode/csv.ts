@@ -58,7 +58,12 @@ function csvValue(column: Column): CellWriter {
       const strings = column.strings();
       return (row, sink) => {
         const start = strings.start[row] ?? 0;
-        writeField(sink, strings.blocks[strings.block[row] ?? 0] ?? column.data, start, start + (strings.length[row] ?? 0));
+        writeField(
+          sink,
+          strings.blocks[strings.block[row] ?? 0] ?? column.data,
+          start,
+          start + (strings.length[row] ?? 0),
+        );
       };
     }
     default: {

@@ -21,31 +21,37 @@ const lineFeed = 10;
 /** `[1,"a"],[2,"b"]`: rows as arrays, separated by commas, without the outer brackets. */
 export const jsonEncoder: EncoderFactory = () => {
   let first = true;
-  return rowWise(() => [], (sink, cells, row) => {
-    if (!first) sink.byte(comma);
-    first = false;
-    sink.byte(openBracket);
-    for (let index = 0; index < cells.length; index++) {
-      if (index > 0) sink.byte(comma);
-      cells[index]?.(row, sink);
-    }
-    sink.byte(closeBracket);
-  });
+  return rowWise(
+    () => [],
+    (sink, cells, row) => {
+      if (!first) sink.byte(comma);
+      first = false;
+      sink.byte(openBracket);
+      for (let index = 0; index < cells.length; index++) {
+        if (index > 0) sink.byte(comma);
+        cells[index]?.(row, sink);
+      }
+      sink.byte(closeBracket);
+    },
+  );
 };
 
 /** An object and a line feed per row; the second column of a name is called `name_1`. */
 export const ndjsonEncoder: EncoderFactory = (columns) =>
-  rowWise(() => keysOf(columns), (sink, cells, row, keys) => {
-    sink.byte(openBrace);
-    for (let index = 0; index < cells.length; index++) {
-      if (index > 0) sink.byte(comma);
-      const key = keys[index];
-      if (key !== undefined) sink.copy(key, 0, key.length);
-      cells[index]?.(row, sink);
-    }
-    sink.byte(closeBrace);
-    sink.byte(lineFeed);
-  });
+  rowWise(
+    () => keysOf(columns),
+    (sink, cells, row, keys) => {
+      sink.byte(openBrace);
+      for (let index = 0; index < cells.length; index++) {
+        if (index > 0) sink.byte(comma);
+        const key = keys[index];
+        if (key !== undefined) sink.copy(key, 0, key.length);
+        cells[index]?.(row, sink);
+      }
+      sink.byte(closeBrace);
+      sink.byte(lineFeed);
+    },
+  );
 
 type RowWriter = (sink: Sink, cells: readonly CellWriter[], row: number, keys: readonly Uint8Array[]) => void;
 
@@ -191,7 +197,15 @@ function mapValue(column: Column): CellWriter {
 
 const hex = Buffer.from('0123456789abcdef');
 // What follows the backslash for the control characters that have a short form (RFC 8259 §7).
-const shortEscapes: ReadonlyMap<number, number> = new Map([[8, 98], [9, 116], [10, 110], [12, 102], [13, 114], [34, 34], [92, 92]]);
+const shortEscapes: ReadonlyMap<number, number> = new Map([
+  [8, 98],
+  [9, 116],
+  [10, 110],
+  [12, 102],
+  [13, 114],
+  [34, 34],
+  [92, 92],
+]);
 
 /** UTF-8 bytes as a JSON string. DuckDB's text is always valid UTF-8. */
 export function writeJsonText(sink: Sink, source: Uint8Array, start: number, end: number): void {

@@ -38,7 +38,15 @@ function told(answer: () => Promise<ResultSummary>): Engine {
     async run() {
       const summary = answer();
       summary.catch(() => undefined);
-      return { columns: [], chunks: { async* [Symbol.asyncIterator]() { yield await Promise.resolve(new Uint8Array(1)); } }, summary };
+      return {
+        columns: [],
+        chunks: {
+          async *[Symbol.asyncIterator]() {
+            yield await Promise.resolve(new Uint8Array(1));
+          },
+        },
+        summary,
+      };
     },
     describe: async () => ({ columns: [], parameters: [] }),
     tables: async () => [],
@@ -46,30 +54,81 @@ function told(answer: () => Promise<ResultSummary>): Engine {
   };
 }
 
-const written = async (): Promise<object[]> => await database.query(
-  'select at, principal, door, statement, outcome, rows, bytes, elapsed_ms from watershed.statement_audit order by id');
+const written = async (): Promise<object[]> =>
+  await database.query(
+    'select at, principal, door, statement, outcome, rows, bytes, elapsed_ms from watershed.statement_audit order by id',
+  );
 
 test('who asked what, when, and how it went', async () => {
-  const done = auditedEngine(told(async () => ({ rows: 7, bytes: 123, elapsedMs: 1, truncated: false })), 'http', { audit, clock, metrics });
+  const done = auditedEngine(
+    told(async () => ({ rows: 7, bytes: 123, elapsedMs: 1, truncated: false })),
+    'http',
+    { audit, clock, metrics },
+  );
   await done.run(statement("select 'a\0b'", { user: 'ann' }));
   const slow = Promise.withResolvers<ResultSummary>();
-  await auditedEngine(told(() => slow.promise), 'wire', { audit, clock, metrics }).run(statement('select 2', { user: 'bob' }));
+  await auditedEngine(
+    told(() => slow.promise),
+    'wire',
+    { audit, clock, metrics },
+  ).run(statement('select 2', { user: 'bob' }));
   await clock.advance(250);
   slow.reject(new WatershedError('limit_exceeded', 'too long'));
-  const refusing = { ...told(async () => ({ rows: 0, bytes: 0, elapsedMs: 0, truncated: false })), run: async () => await Promise.reject(new WatershedError('statement_refused', 'no')) };
-  await expect(auditedEngine(refusing, 'http', { audit, clock, metrics }).run(statement('drop table x'))).rejects.toMatchObject({ code: 'statement_refused' });
+  const refusing = {
+    ...told(async () => ({ rows: 0, bytes: 0, elapsedMs: 0, truncated: false })),
+    run: async () => await Promise.reject(new WatershedError('statement_refused', 'no')),
+  };
+  await expect(
+    auditedEngine(refusing, 'http', { audit, clock, metrics }).run(statement('drop table x')),
+  ).rejects.toMatchObject({ code: 'statement_refused' });
   await audit[Symbol.asyncDispose]();
   const at = new Date('2026-05-01T10:00:00Z');
   expect(await written()).toEqual([
-    { at, principal: 'ann', door: 'http', statement: "select 'a\uFFFDb'", outcome: 'done', rows: 7n, bytes: 123n, elapsed_ms: 0 },
-    { at, principal: 'bob', door: 'wire', statement: 'select 2', outcome: 'limit_exceeded', rows: 0n, bytes: 0n, elapsed_ms: 250 },
-    { at: new Date(at.getTime() + 250), principal: 'admin', door: 'http', statement: 'drop table x', outcome: 'statement_refused', rows: 0n, bytes: 0n, elapsed_ms: 0 },
+    {
+      at,
+      principal: 'ann',
+      door: 'http',
+      statement: "select 'a\uFFFDb'",
+      outcome: 'done',
+      rows: 7n,
+      bytes: 123n,
+      elapsed_ms: 0,
+    },
+    {
+      at,
+      principal: 'bob',
+      door: 'wire',
+      statement: 'select 2',
+      outcome: 'limit_exceeded',
+      rows: 0n,
+      bytes: 0n,
+      elapsed_ms: 250,
+    },
+    {
+      at: new Date(at.getTime() + 250),
+      principal: 'admin',
+      door: 'http',
+      statement: 'drop table x',
+      outcome: 'statement_refused',
+      rows: 0n,
+      bytes: 0n,
+      elapsed_ms: 0,
+    },
   ]);
   expect(await metrics.value('watershed_sql_statements_total', { door: 'http', outcome: 'done' })).toBe(1);
 });
 
 test('entries are written within a second or two, and wait while the database does not take them', async () => {
-  audit.record({ atMs: clock.now(), user: 'u', door: 'http', sql: 'select 1', outcome: 'done', rows: 1, bytes: 1, elapsedMs: 1 });
+  audit.record({
+    atMs: clock.now(),
+    user: 'u',
+    door: 'http',
+    sql: 'select 1',
+    outcome: 'done',
+    rows: 1,
+    bytes: 1,
+    elapsedMs: 1,
+  });
   await database.execute('alter table watershed.statement_audit rename to elsewhere');
   await clock.advance(1_000);
   await new Promise((resolve) => setTimeout(resolve, 100));
@@ -84,7 +143,16 @@ test('entries are written within a second or two, and wait while the database do
 test('what is older than 90 days is dropped', async () => {
   await database.execute(`insert into watershed.statement_audit (at, principal, door, statement, outcome, rows, bytes, elapsed_ms)
     values ('2026-01-30T09:00:00Z', 'old', 'http', 's', 'done', 0, 0, 0), ('2026-01-31T11:00:00Z', 'young', 'http', 's', 'done', 0, 0, 0)`);
-  audit.record({ atMs: clock.now(), user: 'new', door: 'http', sql: 's', outcome: 'done', rows: 0, bytes: 0, elapsedMs: 0 });
+  audit.record({
+    atMs: clock.now(),
+    user: 'new',
+    door: 'http',
+    sql: 's',
+    outcome: 'done',
+    rows: 0,
+    bytes: 0,
+    elapsedMs: 0,
+  });
   await audit[Symbol.asyncDispose]();
   expect((await written()).map((row) => 'principal' in row && row.principal)).toEqual(['young', 'new']);
 });

@@ -33,9 +33,17 @@ const pruneIntervalMs = 3_600_000;
  * Writes statements to table watershed.statement_audit, a second's worth at a time, and drops those of more than 90
  * days.
  */
-export function openStatementAudit(deps: { database: Database; clock: Clock; logger: Logger; metrics: Metrics }): StatementAudit {
+export function openStatementAudit(deps: {
+  database: Database;
+  clock: Clock;
+  logger: Logger;
+  metrics: Metrics;
+}): StatementAudit {
   const { database, clock, logger, metrics } = deps;
-  const lost = metrics.counter('watershed_audit_entries_lost_total', 'Statements that could not be written to the audit');
+  const lost = metrics.counter(
+    'watershed_audit_entries_lost_total',
+    'Statements that could not be written to the audit',
+  );
   let waiting: AuditEntry[] = [];
   let cancelTimer: (() => void) | undefined;
   let prunedAtMs = Number.NEGATIVE_INFINITY;
@@ -86,23 +94,42 @@ async function write(database: Database, entries: readonly AuditEntry[]): Promis
     `insert into watershed.statement_audit (at, principal, door, statement, outcome, rows, bytes, elapsed_ms)
      select * from unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::float8[])`,
     [
-      entries.map(({ atMs }) => new Date(atMs).toISOString()), entries.map(({ user }) => user), entries.map(({ door }) => door),
+      entries.map(({ atMs }) => new Date(atMs).toISOString()),
+      entries.map(({ user }) => user),
+      entries.map(({ door }) => door),
       // PostgreSQL's text holds no NUL.
       entries.map(({ sql }) => sql.slice(0, statementCharsMax).replaceAll('\0', '\uFFFD')),
-      entries.map(({ outcome }) => outcome), entries.map(({ rows }) => rows), entries.map(({ bytes }) => bytes),
+      entries.map(({ outcome }) => outcome),
+      entries.map(({ rows }) => rows),
+      entries.map(({ bytes }) => bytes),
       entries.map(({ elapsedMs }) => elapsedMs),
-    ]);
+    ],
+  );
 }
 
 const secondsBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
 /** The engine as one door sees it: what is run through it is recorded and measured. */
-export function auditedEngine(engine: Engine, door: string, deps: { audit: StatementAudit; clock: Clock; metrics: Metrics }): Engine {
+export function auditedEngine(
+  engine: Engine,
+  door: string,
+  deps: { audit: StatementAudit; clock: Clock; metrics: Metrics },
+): Engine {
   const { audit, clock, metrics } = deps;
-  const statements = metrics.counter('watershed_sql_statements_total', 'Statements that came through a door', ['door', 'outcome']);
-  const seconds = metrics.histogram('watershed_sql_statement_seconds', 'Time from a statement to its last row', secondsBuckets, ['door']);
+  const statements = metrics.counter('watershed_sql_statements_total', 'Statements that came through a door', [
+    'door',
+    'outcome',
+  ]);
+  const seconds = metrics.histogram(
+    'watershed_sql_statement_seconds',
+    'Time from a statement to its last row',
+    secondsBuckets,
+    ['door'],
+  );
   const rowsTotal = metrics.counter('watershed_sql_rows_total', 'Rows that were sent', ['door']);
-  const bytesTotal = metrics.counter('watershed_sql_sent_bytes_total', 'Bytes of encoded rows that were sent', ['door']);
+  const bytesTotal = metrics.counter('watershed_sql_sent_bytes_total', 'Bytes of encoded rows that were sent', [
+    'door',
+  ]);
 
   const run = async (statement: Statement): Promise<Result> => {
     const atMs = clock.now();
@@ -115,7 +142,8 @@ export function auditedEngine(engine: Engine, door: string, deps: { audit: State
       rowsTotal.add(rows, { door });
       bytesTotal.add(bytes, { door });
     };
-    const failed = (error: unknown): void => note(isWatershedError(error) ? error.code : 'internal', { rows: 0, bytes: 0 });
+    const failed = (error: unknown): void =>
+      note(isWatershedError(error) ? error.code : 'internal', { rows: 0, bytes: 0 });
     try {
       const result = await engine.run(statement);
       result.summary.then((summary) => note('done', summary), failed);

@@ -1,7 +1,8 @@
 import { type TableName, tables } from '#core/contract/tables.ts';
 
 /**
- * The views of schema `lake`: what people see. Written in SQL that DuckDB and Trino both understand, over `store.<table>`
+ * The views of schema `lake`: what people see. Written in SQL that DuckDB and Trino both understand, over
+ * `store.<table>`
  * and the helpers below; columns are listed, since `SELECT *` makes a view stale when a column is added.
  */
 export interface LakeView {
@@ -21,7 +22,8 @@ export interface Helper {
 }
 
 /**
- * Small relations that several views need, written as `helper.<name>` there. DuckDB computes them once per state of their
+ * Small relations that several views need, written as `helper.<name>` there. DuckDB computes them once per state of
+ * their
  * tables and sees when they are empty (then the views cost nothing); for Trino they are put in as subqueries.
  */
 export const helpers = {
@@ -58,23 +60,36 @@ const authorGone = (alias: string): string =>
   `SELECT 1 FROM helper.gone AS g WHERE g.kind = 'author' AND g.source = ${alias}.source AND g.id = ${alias}.author_id`;
 
 const plain = (table: TableName): LakeView => ({
-  of: table, prunable: 'all', uses: [table], helpers: [], sql: `SELECT ${columnsOf(table, 't')} FROM store.${table} AS t`,
+  of: table,
+  prunable: 'all',
+  uses: [table],
+  helpers: [],
+  sql: `SELECT ${columnsOf(table, 't')} FROM store.${table} AS t`,
 });
 
 const ofLiveEvents = (table: TableName): LakeView => ({
-  of: table, prunable: 'all', uses: [table], helpers: ['deleted_events'],
+  of: table,
+  prunable: 'all',
+  uses: [table],
+  helpers: ['deleted_events'],
   sql: `SELECT ${columnsOf(table, 't')} FROM store.${table} AS t WHERE ${notDeleted('t')}`,
 });
 
 export const lakeViews: Readonly<Record<TableName, LakeView>> = {
   posts: {
-    of: 'posts', prunable: 'all', uses: ['posts'], helpers: ['gone', 'deleted_events'],
+    of: 'posts',
+    prunable: 'all',
+    uses: ['posts'],
+    helpers: ['gone', 'deleted_events'],
     sql: `SELECT ${columnsOf('posts', 'p')} FROM store.posts AS p
 WHERE NOT EXISTS (${postGone('p')}) AND NOT EXISTS (${authorGone('p')}) AND ${notDeleted('p')}`,
   },
   // A record has no post id of its own: what must be forgotten is found through the posts that came from it.
   raw: {
-    of: 'raw', prunable: 'all', uses: ['raw', 'posts'], helpers: ['gone'],
+    of: 'raw',
+    prunable: 'all',
+    uses: ['raw', 'posts'],
+    helpers: ['gone'],
     sql: `SELECT ${columnsOf('raw', 'r')} FROM store.raw AS r
 WHERE NOT EXISTS (SELECT 1 FROM store.posts AS p JOIN helper.gone AS g ON g.source = p.source
     AND ((g.kind = 'post' AND g.id = p.post_id) OR (g.kind = 'author' AND g.id = p.author_id))
@@ -82,7 +97,9 @@ WHERE NOT EXISTS (SELECT 1 FROM store.posts AS p JOIN helper.gone AS g ON g.sour
   },
   // Of several model versions that judged a post, the one that judged last.
   classifications: {
-    of: 'classifications', prunable: ['event_id', 'source', 'post_id', 'created_at', 'classifier'], uses: ['classifications'],
+    of: 'classifications',
+    prunable: ['event_id', 'source', 'post_id', 'created_at', 'classifier'],
+    uses: ['classifications'],
     helpers: ['gone', 'deleted_events'],
     sql: `SELECT ${columnsOf('classifications', 'c')} FROM (
   SELECT ${columnsOf('classifications', 't')},
@@ -91,17 +108,24 @@ WHERE NOT EXISTS (SELECT 1 FROM store.posts AS p JOIN helper.gone AS g ON g.sour
 WHERE c.newest = 1 AND NOT EXISTS (${postGone('c')}) AND ${notDeleted('c')}`,
   },
   events: {
-    of: 'events', prunable: ['event_id'], uses: ['events'], helpers: [],
+    of: 'events',
+    prunable: ['event_id'],
+    uses: ['events'],
+    helpers: [],
     sql: `SELECT ${columnsOf('events', 'e')} FROM (
   SELECT ${columnsOf('events', 't')}, row_number() OVER (PARTITION BY event_id ORDER BY version DESC) AS newest
   FROM store.events AS t) AS e WHERE e.newest = 1 AND (e.status IS NULL OR e.status <> 'deleted')`,
   },
   journal: plain('journal'),
-  // Putting a record back is a row of its own, hidden here, that names the row it is about (`cli/commands/quarantine.ts`): by its place
+  // Putting a record back is a row of its own, hidden here, that names the row it is about
+  // (`cli/commands/quarantine.ts`): by its place
   // in its topic, or where it never was in the log, by the place of the row itself.
   quarantine: {
-    of: 'quarantine', prunable: ['at', 'component', 'reason'], uses: ['quarantine'], helpers: [],
-    sql: `SELECT ${tables.quarantine.columns.map(({ name }) => name === 'replayed_at' ? 'r.replayed_at' : `q."${name}"`).join(', ')}
+    of: 'quarantine',
+    prunable: ['at', 'component', 'reason'],
+    uses: ['quarantine'],
+    helpers: [],
+    sql: `SELECT ${tables.quarantine.columns.map(({ name }) => (name === 'replayed_at' ? 'r.replayed_at' : `q."${name}"`)).join(', ')}
 FROM store.quarantine AS q LEFT JOIN (
   SELECT "at", component, topic, "partition", "offset", max(replayed_at) AS replayed_at
   FROM store.quarantine WHERE replayed_at IS NOT NULL GROUP BY "at", component, topic, "partition", "offset") AS r

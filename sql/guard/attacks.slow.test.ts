@@ -14,12 +14,24 @@ beforeAll(async () => {
 
 afterAll(async () => await lake[Symbol.asyncDispose]());
 
-test.each(readAttacks('').filter(({ effect }) => effect === 'spends').map(({ sql }) => sql))('%s ends at a limit', async (sql) => {
-  const answers: unknown[] = [];
-  const bomb = ask(engine, sql, [], { limits, encoding: 'ndjson' }).then(() => 'answered', (error: unknown) => error);
-  // Meanwhile others are answered.
-  for (let index = 0; index < 5; index++) answers.push((await ask(engine, `SELECT ${index}`, [], { user: 'other' })).rows[0]?.[0]);
-  const error = await bomb;
-  expect(isWatershedError(error, 'limit_exceeded') ? 'limit_exceeded' : error).toBe('limit_exceeded');
-  expect(answers).toEqual([0, 1, 2, 3, 4]);
-}, 20_000);
+test.each(
+  readAttacks('')
+    .filter(({ effect }) => effect === 'spends')
+    .map(({ sql }) => sql),
+)(
+  '%s ends at a limit',
+  async (sql) => {
+    const answers: unknown[] = [];
+    const bomb = ask(engine, sql, [], { limits, encoding: 'ndjson' }).then(
+      () => 'answered',
+      (error: unknown) => error,
+    );
+    // Meanwhile others are answered.
+    for (let index = 0; index < 5; index++)
+      answers.push((await ask(engine, `SELECT ${index}`, [], { user: 'other' })).rows[0]?.[0]);
+    const error = await bomb;
+    expect(isWatershedError(error, 'limit_exceeded') ? 'limit_exceeded' : error).toBe('limit_exceeded');
+    expect(answers).toEqual([0, 1, 2, 3, 4]);
+  },
+  20_000,
+);

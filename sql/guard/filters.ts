@@ -8,7 +8,8 @@ import type { Comparison } from './verdict.ts';
 export function filtersOn(select: JsonObject, table: JsonObject): Comparison[] {
   const from = objectOf(select, 'from_table');
   const where = objectOf(select, 'where_clause');
-  if (from === undefined || where === undefined || objectOf(table, 'sample') !== undefined || select['sample'] != null) return [];
+  if (from === undefined || where === undefined || objectOf(table, 'sample') !== undefined || select['sample'] != null)
+    return [];
   const alone = from === table;
   if (!alone && !prunable(from, table)) return [];
   const alias = (textOf(table, 'alias') || textOf(table, 'table_name')).toLowerCase();
@@ -36,7 +37,10 @@ function conjuncts(expression: JsonObject): JsonObject[] {
 }
 
 const operators: ReadonlyMap<string, Comparison['operator']> = new Map([
-  ['COMPARE_EQUAL', '='], ['COMPARE_LESSTHAN', '<'], ['COMPARE_LESSTHANOREQUALTO', '<='], ['COMPARE_GREATERTHAN', '>'],
+  ['COMPARE_EQUAL', '='],
+  ['COMPARE_LESSTHAN', '<'],
+  ['COMPARE_LESSTHANOREQUALTO', '<='],
+  ['COMPARE_GREATERTHAN', '>'],
   ['COMPARE_GREATERTHANOREQUALTO', '>='],
 ]);
 const mirrored = { '=': '=', '<': '>', '<=': '>=', '>': '<', '>=': '<=', in: 'in' } as const;
@@ -49,7 +53,8 @@ function comparisonsOf(condition: JsonObject, alias: string, alone: boolean): Co
       const { left, right } = condition;
       if (operator === undefined) return [];
       const [leftColumn, rightColumn] = [column(left), column(right)];
-      if (leftColumn !== undefined && isUsable(operator, right)) return [{ column: leftColumn, operator, values: [right] }];
+      if (leftColumn !== undefined && isUsable(operator, right))
+        return [{ column: leftColumn, operator, values: [right] }];
       if (rightColumn !== undefined && isUsable(mirrored[operator], left)) {
         return [{ column: rightColumn, operator: mirrored[operator], values: [left] }];
       }
@@ -79,14 +84,41 @@ function comparisonsOf(condition: JsonObject, alias: string, alone: boolean): Co
 /** A column of the table by its name alone (where it is the only table) or qualified with the alias. */
 function columnName(node: Json | undefined, alias: string, alone: boolean): string | undefined {
   if (!isObject(node) || textOf(node, 'class') !== 'COLUMN_REF') return undefined;
-  const names = listOf(node, 'column_names').filter((name) => typeof name === 'string').map((name) => name.toLowerCase());
+  const names = listOf(node, 'column_names')
+    .filter((name) => typeof name === 'string')
+    .map((name) => name.toLowerCase());
   if (names.length === 1 && alone) return names[0];
   return names.length === 2 && names[0] === alias ? names[1] : undefined;
 }
 
-const clockFunctions = new Set(['now', 'get_current_timestamp', 'transaction_timestamp', 'today', 'current_date', 'ago']);
-const steadyFunctions = new Set(['+', '-', '*', 'trunc', 'to_years', 'to_months', 'to_weeks', 'to_days', 'to_hours', 'to_minutes',
-  'to_seconds', 'to_milliseconds', 'to_microseconds', 'to_timestamp', 'make_timestamptz', 'make_timestamp', 'make_date', 'date_trunc']);
+const clockFunctions = new Set([
+  'now',
+  'get_current_timestamp',
+  'transaction_timestamp',
+  'today',
+  'current_date',
+  'ago',
+]);
+const steadyFunctions = new Set([
+  '+',
+  '-',
+  '*',
+  'trunc',
+  'to_years',
+  'to_months',
+  'to_weeks',
+  'to_days',
+  'to_hours',
+  'to_minutes',
+  'to_seconds',
+  'to_milliseconds',
+  'to_microseconds',
+  'to_timestamp',
+  'make_timestamptz',
+  'make_timestamp',
+  'make_date',
+  'date_trunc',
+]);
 
 /**
  * How an expression without columns depends on the clock. `rising`: it only grows with time, so that what is computed
@@ -107,7 +139,10 @@ export function constancy(node: Json | undefined): 'steady' | 'rising' | undefin
   }
 }
 
-function functionConstancy(name: string, children: readonly ('steady' | 'rising' | undefined)[]): 'steady' | 'rising' | undefined {
+function functionConstancy(
+  name: string,
+  children: readonly ('steady' | 'rising' | undefined)[],
+): 'steady' | 'rising' | undefined {
   if (children.includes(undefined)) return undefined;
   if (clockFunctions.has(name)) return children.includes('rising') ? undefined : 'rising';
   if (!steadyFunctions.has(name)) return undefined;

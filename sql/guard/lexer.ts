@@ -52,16 +52,18 @@ function skipBlank(sql: string, at: number): number {
 function readToken(sql: string, start: number): Token {
   const first = charAt(sql, start);
   if (first === "'") return { kind: 'string', start, end: quotedEnd(sql, start, "'", false) };
-  if (/[eE]/.test(first) && sql[start + 1] === "'") return { kind: 'string', start, end: quotedEnd(sql, start + 1, "'", true) };
+  if (/[eE]/.test(first) && sql[start + 1] === "'")
+    return { kind: 'string', start, end: quotedEnd(sql, start + 1, "'", true) };
   if (first === '"') return { kind: 'quoted', start, end: quotedEnd(sql, start, '"', false) };
   if (first === '$') return dollarToken(sql, start);
-  if (/[0-9]/.test(first) || first === '.' && /[0-9]/.test(charAt(sql, start + 1))) {
+  if (/[0-9]/.test(first) || (first === '.' && /[0-9]/.test(charAt(sql, start + 1)))) {
     const match = /^(0[xX][0-9a-fA-F_]+|[0-9_]*\.?[0-9_]*([eE][+-]?[0-9]+)?)/.exec(sql.slice(start, start + 400));
     return { kind: 'number', start, end: start + Math.max(1, match?.[0].length ?? 1) };
   }
   if (wordStart.test(first)) {
     let end = start + first.length;
-    while (end < sql.length && wordPart.test(charAt(sql, end)) && !space.test(charAt(sql, end))) end += charAt(sql, end).length;
+    while (end < sql.length && wordPart.test(charAt(sql, end)) && !space.test(charAt(sql, end)))
+      end += charAt(sql, end).length;
     return { kind: 'word', start, end };
   }
   return { kind: 'symbol', start, end: start + first.length };
@@ -131,7 +133,9 @@ export function partExplain(sql: string): Explained {
   const list = tokens(sql);
   const word = (index: number): string => {
     const token = list[index];
-    return token === undefined || token.kind === 'string' || token.kind === 'quoted' ? '' : sql.slice(token.start, token.end).toUpperCase();
+    return token === undefined || token.kind === 'string' || token.kind === 'quoted'
+      ? ''
+      : sql.slice(token.start, token.end).toUpperCase();
   };
   if (word(0) !== 'EXPLAIN') return { prefix: '', body: sql, start: 0 };
   let next = 1;
@@ -151,6 +155,10 @@ export function partExplain(sql: string): Explained {
   const start = list[next]?.start ?? sql.length;
   const options = ['JSON', 'TEXT', 'HTML', 'GRAPHVIZ'].includes(format) ? `(FORMAT ${format}) ` : '';
   // DuckDB knows `EXPLAIN ANALYZE` and `EXPLAIN (ANALYZE, FORMAT …)`, not a mixture.
-  const prefix = analyze ? (options === '' ? 'EXPLAIN ANALYZE ' : `EXPLAIN (ANALYZE, ${options.slice(1)}`) : `EXPLAIN ${options}`;
+  const prefix = analyze
+    ? options === ''
+      ? 'EXPLAIN ANALYZE '
+      : `EXPLAIN (ANALYZE, ${options.slice(1)}`
+    : `EXPLAIN ${options}`;
   return { prefix, body: sql.slice(start), start };
 }

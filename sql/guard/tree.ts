@@ -49,6 +49,8 @@ const sourceJson = JSON as unknown as SourceJson;
 export function parseTree(text: string): Json {
   const value = sourceJson.parse(text, (_key, member, { source }) =>
     typeof member === 'number' && source !== undefined && Number.isInteger(member) && !Number.isSafeInteger(member)
-      ? sourceJson.rawJSON(source) : member);
+      ? sourceJson.rawJSON(source)
+      : member,
+  );
   return value as Json; // JSON.parse makes nothing else
 }

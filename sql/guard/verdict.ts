@@ -65,13 +65,17 @@ export function refusalError(refusal: Refusal, sql: string, offsetBytes = 0): Wa
     sqlstate: refusal.sqlstate ?? refusedState,
     ...(refusal.location === undefined ? {} : { position: characterAt(sql, refusal.location + offsetBytes) }),
   };
-  return new WatershedError(refusal.sqlstate === undefined ? 'statement_refused' : 'statement_failed', refusal.message, {
-    ...(refusal.hint === undefined ? {} : { hint: refusal.hint }),
-    context,
-  });
+  return new WatershedError(
+    refusal.sqlstate === undefined ? 'statement_refused' : 'statement_failed',
+    refusal.message,
+    {
+      ...(refusal.hint === undefined ? {} : { hint: refusal.hint }),
+      context,
+    },
+  );
 }
 
-/** Position of a byte offset, counting characters from 1 as PostgreSQL does. */
+/** Position of a byte offset in characters from 1, the way PostgreSQL counts. */
 export function characterAt(sql: string, offsetBytes: number): number {
   const before = Buffer.from(sql).subarray(0, offsetBytes).toString();
   return Array.from(before).length + 1;

@@ -24,7 +24,8 @@ function source(pieces: number): AsyncGenerator<Uint8Array> & { given: number; e
     }
   }
   return Object.defineProperties(Object.assign(give(), { given: 0, ended: false }), {
-    given: { get: () => state.given }, ended: { get: () => state.ended },
+    given: { get: () => state.given },
+    ended: { get: () => state.ended },
   });
 }
 

@@ -4,7 +4,14 @@ import { parseLossless } from './lossless.ts';
 import { isErrorCode } from './problems.ts';
 
 /** A value of a result. Integers that a number does not hold are bigint; lists and structs hold values again. */
-export type SqlValue = string | number | bigint | boolean | null | readonly SqlValue[] | { readonly [key: string]: SqlValue };
+export type SqlValue =
+  | string
+  | number
+  | bigint
+  | boolean
+  | null
+  | readonly SqlValue[]
+  | { readonly [key: string]: SqlValue };
 
 export interface SqlAnswer {
   readonly columns: readonly ResultColumn[];
@@ -18,7 +25,12 @@ export interface SqlClient {
   /** Runs one statement and gives its rows; rejects with the server's own error. */
   query(sql: string, params?: readonly Param[], options?: QueryOptions): Promise<SqlAnswer>;
   /** The bytes of a result in another format, as they come. */
-  stream(sql: string, format: 'ndjson' | 'csv' | 'arrow' | 'parquet' | 'json', params?: readonly Param[], options?: QueryOptions): Promise<ReadableStream<Uint8Array>>;
+  stream(
+    sql: string,
+    format: 'ndjson' | 'csv' | 'arrow' | 'parquet' | 'json',
+    params?: readonly Param[],
+    options?: QueryOptions,
+  ): Promise<ReadableStream<Uint8Array>>;
 }
 
 export interface QueryOptions {
@@ -29,10 +41,18 @@ export interface QueryOptions {
 /** A client of `POST /api/sql`, for Node and browsers. `token` is not needed where a session's cookie goes along. */
 export function createSqlClient(options: { url: string; token?: string; fetch?: typeof fetch }): SqlClient {
   const send = options.fetch ?? fetch;
-  const ask = async (sql: string, format: string, params: readonly Param[], { limits, signal }: QueryOptions): Promise<Response> => {
+  const ask = async (
+    sql: string,
+    format: string,
+    params: readonly Param[],
+    { limits, signal }: QueryOptions,
+  ): Promise<Response> => {
     const response = await send(`${options.url}/api/sql?format=${format}`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }) },
+      headers: {
+        'content-type': 'application/json',
+        ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
+      },
       body: bodyOf({ sql, params, ...(limits === undefined ? {} : { limits }) }),
       ...(signal === undefined ? {} : { signal }),
     });
@@ -44,7 +64,10 @@ export function createSqlClient(options: { url: string; token?: string; fetch?: 
       const text = await wholeText(await ask(sql, 'json', params, more));
       const answer = parseLossless(text);
       if (isAnswer(answer)) return answer;
-      throw problemError(typeof answer === 'object' && answer !== null && 'error' in answer ? answer.error : undefined, 200);
+      throw problemError(
+        typeof answer === 'object' && answer !== null && 'error' in answer ? answer.error : undefined,
+        200,
+      );
     },
     async stream(sql, format, params = [], more = {}) {
       const { body } = await ask(sql, format, params, more);
@@ -59,9 +82,11 @@ async function wholeText(response: Response): Promise<string> {
   const decoder = new TextDecoder();
   let text = '';
   try {
-    if (response.body !== null) for await (const piece of response.body) text += decoder.decode(piece, { stream: true });
+    if (response.body !== null)
+      for await (const piece of response.body) text += decoder.decode(piece, { stream: true });
   } catch (cause) {
-    if (!/"error":\{.*\}\}\n?$/s.test(text)) throw new WatershedError('unavailable', 'the connection broke before the answer was whole', { cause });
+    if (!/"error":\{.*\}\}\n?$/s.test(text))
+      throw new WatershedError('unavailable', 'the connection broke before the answer was whole', { cause });
   }
   return text;
 }
@@ -86,7 +111,8 @@ function parseOr(text: string): unknown {
 }
 
 function problemError(problem: unknown, status: number): WatershedError {
-  const field = (name: string): unknown => (typeof problem === 'object' && problem !== null ? Reflect.get(problem, name) : undefined);
+  const field = (name: string): unknown =>
+    typeof problem === 'object' && problem !== null ? Reflect.get(problem, name) : undefined;
   const text = (name: string): string | undefined => {
     const value = field(name);
     return typeof value === 'string' ? value : undefined;
@@ -95,8 +121,15 @@ function problemError(problem: unknown, status: number): WatershedError {
   const hint = text('hint');
   const sqlstate = text('sqlstate');
   const position = field('position');
-  return new WatershedError(isErrorCode(code) ? code : 'unavailable', text('detail') ?? `the server answered ${status}`, {
-    ...(hint === undefined ? {} : { hint }),
-    context: { ...(sqlstate === undefined ? {} : { sqlstate }), ...(typeof position === 'number' ? { position } : {}) },
-  });
+  return new WatershedError(
+    isErrorCode(code) ? code : 'unavailable',
+    text('detail') ?? `the server answered ${status}`,
+    {
+      ...(hint === undefined ? {} : { hint }),
+      context: {
+        ...(sqlstate === undefined ? {} : { sqlstate }),
+        ...(typeof position === 'number' ? { position } : {}),
+      },
+    },
+  );
 }

@@ -21,17 +21,68 @@ export interface Completion {
 
 const suggestionsMax = 200;
 
-const keywords = ['SELECT', 'FROM', 'WHERE', 'GROUP BY', 'HAVING', 'ORDER BY', 'LIMIT', 'OFFSET', 'JOIN', 'LEFT JOIN', 'ON', 'USING', 'WITH', 'AS', 'AND', 'OR',
-  'NOT', 'IN', 'IS NULL', 'IS NOT NULL', 'LIKE', 'ILIKE', 'BETWEEN', 'CASE', 'WHEN', 'THEN', 'ELSE', 'END', 'DISTINCT', 'UNION ALL', 'EXCEPT', 'INTERSECT',
-  'ASC', 'DESC', 'NULLS LAST', 'OVER', 'PARTITION BY', 'QUALIFY', 'FILTER', 'EXISTS', 'CAST', 'INTERVAL', 'UNNEST', 'DESCRIBE', 'SUMMARIZE', 'SHOW TABLES',
-  'EXPLAIN', 'EXPLAIN ANALYZE', 'PIVOT', 'UNPIVOT', 'VALUES'];
+const keywords = [
+  'SELECT',
+  'FROM',
+  'WHERE',
+  'GROUP BY',
+  'HAVING',
+  'ORDER BY',
+  'LIMIT',
+  'OFFSET',
+  'JOIN',
+  'LEFT JOIN',
+  'ON',
+  'USING',
+  'WITH',
+  'AS',
+  'AND',
+  'OR',
+  'NOT',
+  'IN',
+  'IS NULL',
+  'IS NOT NULL',
+  'LIKE',
+  'ILIKE',
+  'BETWEEN',
+  'CASE',
+  'WHEN',
+  'THEN',
+  'ELSE',
+  'END',
+  'DISTINCT',
+  'UNION ALL',
+  'EXCEPT',
+  'INTERSECT',
+  'ASC',
+  'DESC',
+  'NULLS LAST',
+  'OVER',
+  'PARTITION BY',
+  'QUALIFY',
+  'FILTER',
+  'EXISTS',
+  'CAST',
+  'INTERVAL',
+  'UNNEST',
+  'DESCRIBE',
+  'SUMMARIZE',
+  'SHOW TABLES',
+  'EXPLAIN',
+  'EXPLAIN ANALYZE',
+  'PIVOT',
+  'UNPIVOT',
+  'VALUES',
+];
 
 const beforeTables = new Set(['FROM', 'JOIN', 'TABLE', 'DESCRIBE', 'SUMMARIZE']);
 
 /** What may stand at `position` of a statement that is being written: names first, then functions, then keywords. */
 export function complete(sql: string, position: number, tables: readonly TableInfo[]): Completion {
   const list = tokens(sql);
-  const current = list.find(({ start, end, kind }) => start < position && position <= end && (kind === 'word' || kind === 'quoted'));
+  const current = list.find(
+    ({ start, end, kind }) => start < position && position <= end && (kind === 'word' || kind === 'quoted'),
+  );
   const inText = list.some(({ start, end, kind }) => kind === 'string' && start < position && position < end);
   const from = current?.start ?? position;
   if (inText) return { from, suggestions: [] };
@@ -39,8 +90,8 @@ export function complete(sql: string, position: number, tables: readonly TableIn
   const before = list.filter(({ end }) => end <= from);
   const text = (token: Token | undefined): string => (token === undefined ? '' : sql.slice(token.start, token.end));
   const qualifier = text(before.at(-1)) === '.' ? plainName(text(before.at(-2))) : undefined;
-  const candidates = qualifier === undefined ? unqualified(sql, list, before, tables)
-    : qualified(sql, list, qualifier, tables);
+  const candidates =
+    qualifier === undefined ? unqualified(sql, list, before, tables) : qualified(sql, list, qualifier, tables);
   const suggestions = candidates.filter(({ label }) => label.toLowerCase().startsWith(typed)).slice(0, suggestionsMax);
   return { from, suggestions };
 }
@@ -52,27 +103,57 @@ function plainName(text: string): string {
 /** After a dot: columns of that table or alias, or tables of that schema. */
 function qualified(sql: string, list: readonly Token[], qualifier: string, tables: readonly TableInfo[]): Suggestion[] {
   const inSchema = tables.filter(({ schema }) => schema === qualifier);
-  if (inSchema.length > 0) return inSchema.map((table) => ({ label: table.name, kind: 'table', detail: table.comment }));
+  if (inSchema.length > 0)
+    return inSchema.map((table) => ({ label: table.name, kind: 'table', detail: table.comment }));
   const mentioned = mentionedTables(sql, list, tables).find(({ alias }) => alias === qualifier);
   return (mentioned?.table.columns ?? []).map(columnSuggestion);
 }
 
-function unqualified(sql: string, list: readonly Token[], before: readonly Token[], tables: readonly TableInfo[]): Suggestion[] {
+function unqualified(
+  sql: string,
+  list: readonly Token[],
+  before: readonly Token[],
+  tables: readonly TableInfo[],
+): Suggestion[] {
   const last = before.at(-1);
   const previous = last === undefined ? '' : sql.slice(last.start, last.end).toUpperCase();
-  const names: Suggestion[] = [...tables].filter(({ schema }) => schema === 'lake').map(({ name, comment }) => ({ label: name, kind: 'table', detail: comment }));
+  const names: Suggestion[] = [...tables]
+    .filter(({ schema }) => schema === 'lake')
+    .map(({ name, comment }) => ({ label: name, kind: 'table', detail: comment }));
   if (beforeTables.has(previous) || (previous === ',' && isInFrom(sql, before))) {
-    const schemas = [...new Set(tables.map(({ schema }) => schema))].map((schema): Suggestion => ({ label: schema, kind: 'table', detail: 'schema' }));
-    const functions = [...allowedTableFunctions].map((name): Suggestion => ({ label: name, kind: 'function', detail: 'table function' }));
+    const schemas = [...new Set(tables.map(({ schema }) => schema))].map((schema): Suggestion => ({
+      label: schema,
+      kind: 'table',
+      detail: 'schema',
+    }));
+    const functions = [...allowedTableFunctions].map((name): Suggestion => ({
+      label: name,
+      kind: 'function',
+      detail: 'table function',
+    }));
     return [...names, ...schemas, ...functions];
   }
   const mentioned = mentionedTables(sql, list, tables);
   const known = new Set<string>();
-  const columns = mentioned.flatMap(({ table }) => table.columns).filter(({ name }) => !known.has(name) && known.add(name)).map(columnSuggestion);
-  const aliases = mentioned.map(({ alias, table }): Suggestion => ({ label: alias, kind: 'table', detail: `${table.schema}.${table.name}` }));
-  const functions = [...allowedFunctions].filter((name) => /^[a-z]/.test(name)).toSorted()
+  const columns = mentioned
+    .flatMap(({ table }) => table.columns)
+    .filter(({ name }) => !known.has(name) && known.add(name))
+    .map(columnSuggestion);
+  const aliases = mentioned.map(({ alias, table }): Suggestion => ({
+    label: alias,
+    kind: 'table',
+    detail: `${table.schema}.${table.name}`,
+  }));
+  const functions = [...allowedFunctions]
+    .filter((name) => /^[a-z]/.test(name))
+    .toSorted()
     .map((name): Suggestion => ({ label: name, kind: 'function', detail: 'function' }));
-  return [...columns, ...aliases, ...keywords.map((label): Suggestion => ({ label, kind: 'keyword', detail: '' })), ...functions];
+  return [
+    ...columns,
+    ...aliases,
+    ...keywords.map((label): Suggestion => ({ label, kind: 'keyword', detail: '' })),
+    ...functions,
+  ];
 }
 
 function columnSuggestion({ name, type, comment }: TableInfo['columns'][number]): Suggestion {
@@ -87,7 +168,11 @@ function isInFrom(sql: string, list: readonly Token[]): boolean {
 }
 
 /** Tables that the statement names anywhere, each with the name its columns can be qualified with. */
-function mentionedTables(sql: string, list: readonly Token[], tables: readonly TableInfo[]): { readonly alias: string; readonly table: TableInfo }[] {
+function mentionedTables(
+  sql: string,
+  list: readonly Token[],
+  tables: readonly TableInfo[],
+): { readonly alias: string; readonly table: TableInfo }[] {
   const text = (index: number): string => {
     const token = list[index];
     return token === undefined ? '' : sql.slice(token.start, token.end);
@@ -99,31 +184,55 @@ function mentionedTables(sql: string, list: readonly Token[], tables: readonly T
     const schema = isQualified ? plainName(text(index - 2)) : 'lake';
     const before = text(isQualified ? index - 3 : index - 1).toUpperCase();
     const table = tables.find((candidate) => candidate.schema === schema && candidate.name === plainName(text(index)));
-    if (table === undefined || !(beforeTables.has(before) || (before === ',' && isInFrom(sql, list.slice(0, index))))) continue;
+    if (table === undefined || !(beforeTables.has(before) || (before === ',' && isInFrom(sql, list.slice(0, index)))))
+      continue;
     const next = text(index + 1).toUpperCase() === 'AS' ? index + 2 : index + 1;
-    const isAlias = list[next]?.kind === 'quoted' || (list[next]?.kind === 'word' && !reserved.has(text(next).toUpperCase()));
+    const isAlias =
+      list[next]?.kind === 'quoted' || (list[next]?.kind === 'word' && !reserved.has(text(next).toUpperCase()));
     found.push({ alias: isAlias ? plainName(text(next)) : table.name, table });
   }
   return found;
 }
 
-const reserved = new Set([...keywords.flatMap((keyword) => keyword.split(' ')), 'INNER', 'RIGHT', 'FULL', 'OUTER', 'CROSS', 'NATURAL', 'ASOF', 'POSITIONAL',
-  'SEMI', 'ANTI', 'TABLESAMPLE', 'AT', 'WINDOW', 'LATERAL']);
+const reserved = new Set([
+  ...keywords.flatMap((keyword) => keyword.split(' ')),
+  'INNER',
+  'RIGHT',
+  'FULL',
+  'OUTER',
+  'CROSS',
+  'NATURAL',
+  'ASOF',
+  'POSITIONAL',
+  'SEMI',
+  'ANTI',
+  'TABLESAMPLE',
+  'AT',
+  'WINDOW',
+  'LATERAL',
+]);
 
-const Body = Type.Object({
-  sql: Type.String({ maxLength: 1_000_000 }),
-  position: Type.Optional(Type.Integer({ minimum: 0, description: 'UTF-16 units; the end where it is left out' })),
-}, { additionalProperties: false });
+const Body = Type.Object(
+  {
+    sql: Type.String({ maxLength: 1_000_000 }),
+    position: Type.Optional(Type.Integer({ minimum: 0, description: 'UTF-16 units; the end where it is left out' })),
+  },
+  { additionalProperties: false },
+);
 
 /** `POST /api/complete`, for editors. */
 export function completionRoutes({ engine }: { engine: Engine }): FastifyPluginAsync {
   return async (app) => {
-    app.post<{ Body: { sql: string; position?: number } }>('/api/complete', {
-      schema: { summary: 'What may stand at a position of a statement', body: Body },
-    }, async (request) => {
-      requireCan(principalOf(request), 'query');
-      const { sql, position = sql.length } = request.body;
-      return complete(sql, position, await engine.tables());
-    });
+    app.post<{ Body: { sql: string; position?: number } }>(
+      '/api/complete',
+      {
+        schema: { summary: 'What may stand at a position of a statement', body: Body },
+      },
+      async (request) => {
+        requireCan(principalOf(request), 'query');
+        const { sql, position = sql.length } = request.body;
+        return complete(sql, position, await engine.tables());
+      },
+    );
   };
 }

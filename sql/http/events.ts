@@ -1,10 +1,11 @@
-import type { FastifyPluginAsync, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify';
 import Type, { type Static } from 'typebox';
 import { requireCan } from '#core/auth/access.ts';
 import { collectorNames, CrisisEvent, Rule } from '#core/contract/event.ts';
 import { WatershedError } from '#core/errors.ts';
-import type { EventInput, Registry } from '#core/events/registry.ts';
+import type { Registry } from '#core/events/registry.ts';
 import { principalOf } from './identity.ts';
+import type { PreviewRule } from './preview.ts';
 
 const Nullable = Type.Union([Type.String({ format: 'date-time' }), Type.Null()]);
 const fields = {
@@ -19,13 +20,24 @@ const Changes = Type.Object({
   name: Type.Optional(Name), sources: Type.Optional(Sources), rule: Type.Optional(Rule), ...fields,
   status: Type.Optional(Type.Union([Type.Literal('active'), Type.Literal('paused'), Type.Literal('archived')])),
 }, { additionalProperties: false });
+const PreviewQuestion = Type.Object({
+  rule: Rule, posts: Type.Optional(Type.Integer({ minimum: 0, maximum: 200 })),
+}, { additionalProperties: false });
+const PreviewAnswer = Type.Object({
+  looked: Type.Integer(), complete: Type.Boolean(), since: Type.Union([Type.String(), Type.Null()]), matched: Type.Integer(),
+  posts: Type.Array(Type.Object({
+    source: Type.String(), postId: Type.String(), createdAt: Type.String(), author: Type.Union([Type.String(), Type.Null()]),
+    text: Type.String(), matched: Type.Array(Type.String()), events: Type.Array(Type.String()),
+  })),
+});
 const List = Type.Object({ events: Type.Array(CrisisEvent) });
 
 type WithId = { Params: { id: string } };
 
 /** The events' API (architecture.md §8). Reading asks for `read_events`, changing for `change_events`. */
-export function eventRoutes({ registry }: { registry: Registry }): FastifyPluginAsync {
+export function eventRoutes({ registry, preview }: { registry: Registry; preview?: PreviewRule }): FastifyPluginAsync {
   return async (app) => {
+    if (preview !== undefined) addPreview(app, preview);
     app.get('/api/events', { schema: { summary: 'All events', response: { 200: List } } }, async (request) => {
       requireCan(principalOf(request), 'read_events');
       return { events: await registry.list() };
@@ -47,7 +59,7 @@ export function eventRoutes({ registry }: { registry: Registry }): FastifyPlugin
         description: 'With If-Match (the version, as ETag gave it) a change that somebody else was quicker with is refused.',
       },
     }, async (request, reply) => {
-      const event = await change(registry, request.params.id, request.body, changer(request), versionOf(request));
+      const event = await registry.edit(request.params.id, request.body, changer(request), versionOf(request));
       return await reply.header('etag', `"${event.version}"`).send(event);
     });
     app.delete<WithId & { Querystring: { name?: string }; Body: { name?: string } | undefined }>('/api/events/:id', {
@@ -72,15 +84,21 @@ export function eventRoutes({ registry }: { registry: Registry }): FastifyPlugin
   };
 }
 
-async function change(
-  registry: Registry, id: string, { status, ...changes }: Static<typeof Changes>, by: string, version: number | undefined,
-): Promise<CrisisEvent> {
-  const now = await registry.get(id);
-  const event = Object.keys(changes).length === 0 && version === undefined ? now
-    : await registry.edit(id, changes satisfies Partial<EventInput>, by, version);
-  if (status === undefined || status === event.status) return event;
-  const kind = status === 'archived' ? 'archived' : status === 'active' ? 'resumed' : event.status === 'archived' ? 'restored' : 'paused';
-  return registry.setStatus(id, kind, by);
+function addPreview(app: FastifyInstance, preview: PreviewRule): void {
+  app.post<{ Body: Static<typeof PreviewQuestion> }>('/api/events/preview', {
+    schema: {
+      summary: 'What a rule would match among the newest posts in the lake',
+      description: 'Looks at no more than the newest 20,000 posts, with the matcher that collectors use. Nothing is changed.',
+      body: PreviewQuestion, response: { 200: PreviewAnswer },
+    },
+  }, async (request, reply) => {
+    const principal = principalOf(request);
+    requireCan(principal, 'read_events');
+    requireCan(principal, 'query');
+    const gone = new AbortController();
+    reply.raw.once('close', () => gone.abort(new WatershedError('cancelled', 'the client has gone')));
+    return await preview(request.body.rule, request.body.posts ?? 20, principal.name, gone.signal);
+  });
 }
 
 function changer(request: FastifyRequest): string {

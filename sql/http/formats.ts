@@ -12,10 +12,25 @@ export interface Format {
 
 export const formats: readonly Format[] = [
   { name: 'json', encoding: 'json', mediaType: 'application/json', contentType: 'application/json; charset=utf-8' },
-  { name: 'ndjson', encoding: 'ndjson', mediaType: 'application/x-ndjson', contentType: 'application/x-ndjson; charset=utf-8' },
+  {
+    name: 'ndjson',
+    encoding: 'ndjson',
+    mediaType: 'application/x-ndjson',
+    contentType: 'application/x-ndjson; charset=utf-8',
+  },
   { name: 'csv', encoding: 'csv', mediaType: 'text/csv', contentType: 'text/csv; charset=utf-8; header=present' },
-  { name: 'arrow', encoding: 'arrow', mediaType: 'application/vnd.apache.arrow.stream', contentType: 'application/vnd.apache.arrow.stream' },
-  { name: 'parquet', encoding: 'parquet', mediaType: 'application/vnd.apache.parquet', contentType: 'application/vnd.apache.parquet' },
+  {
+    name: 'arrow',
+    encoding: 'arrow',
+    mediaType: 'application/vnd.apache.arrow.stream',
+    contentType: 'application/vnd.apache.arrow.stream',
+  },
+  {
+    name: 'parquet',
+    encoding: 'parquet',
+    mediaType: 'application/vnd.apache.parquet',
+    contentType: 'application/vnd.apache.parquet',
+  },
 ];
 
 /**
@@ -38,7 +53,12 @@ export function formatOf(request: FastifyRequest): Format {
   return jsonFormat;
 }
 
-const jsonFormat: Format = formats[0] ?? { name: 'json', encoding: 'json', mediaType: 'application/json', contentType: 'application/json' };
+const jsonFormat: Format = formats[0] ?? {
+  name: 'json',
+  encoding: 'json',
+  mediaType: 'application/json',
+  contentType: 'application/json',
+};
 
 /** Media types of an Accept header, the most wanted first (RFC 9110 §12.5.1). */
 function acceptedTypes(header: string): string[] {
@@ -47,5 +67,8 @@ function acceptedTypes(header: string): string[] {
     const quality = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2);
     return { type, quality: quality === undefined ? 1 : Number(quality) };
   });
-  return entries.filter(({ type, quality }) => type !== '' && quality > 0).toSorted((a, b) => b.quality - a.quality).map(({ type }) => type);
+  return entries
+    .filter(({ type, quality }) => type !== '' && quality > 0)
+    .toSorted((a, b) => b.quality - a.quality)
+    .map(({ type }) => type);
 }

@@ -46,7 +46,10 @@ export function addIdentity(app: FastifyInstance, options: IdentityOptions): voi
 
 /** The two ways to a session: a code in the address of the page, a token in the form. */
 function isLogin(request: FastifyRequest, path: string): boolean {
-  return (request.method === 'GET' && path === '/' && codeOf(request) !== undefined) || (request.method === 'POST' && path === '/login');
+  return (
+    (request.method === 'GET' && path === '/' && codeOf(request) !== undefined) ||
+    (request.method === 'POST' && path === '/login')
+  );
 }
 
 export function codeOf(request: FastifyRequest): string | undefined {
@@ -116,8 +119,16 @@ export function sessionOf(request: FastifyRequest): string | undefined {
 }
 
 /** Sets the session's cookie, or takes it away where `value` is undefined. */
-export function setSession(request: FastifyRequest, reply: FastifyReply, value: string | undefined, origin: string | undefined): void {
+export function setSession(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  value: string | undefined,
+  origin: string | undefined,
+): void {
   const secure = origin?.startsWith('https:') === true ? '; Secure' : '';
   const age = value === undefined ? 0 : sessionSeconds;
-  void reply.header('set-cookie', `${cookieName(request)}=${value ?? ''}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${age}${secure}`);
+  void reply.header(
+    'set-cookie',
+    `${cookieName(request)}=${value ?? ''}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${age}${secure}`,
+  );
 }

@@ -16,10 +16,19 @@ export function parseLossless(text: string): unknown {
     if (text.includes('__proto__')) refuseProto(JSON.parse(text));
     if (!/\d{16}/.test(text)) return JSON.parse(text);
     return sourceJson.parse(text, (_key, value, { source }) =>
-      typeof value === 'number' && source !== undefined && Number.isInteger(value) && !Number.isSafeInteger(value) && /^-?\d+$/.test(source)
-        ? BigInt(source) : value);
+      typeof value === 'number' &&
+      source !== undefined &&
+      Number.isInteger(value) &&
+      !Number.isSafeInteger(value) &&
+      /^-?\d+$/.test(source)
+        ? BigInt(source)
+        : value,
+    );
   } catch (cause) {
-    throw new WatershedError('bad_request', 'the body is not JSON', { cause, hint: 'Send {"sql": "…"} with content type application/json.' });
+    throw new WatershedError('bad_request', 'the body is not JSON', {
+      cause,
+      hint: 'Send {"sql": "…"} with content type application/json.',
+    });
   }
 }
 

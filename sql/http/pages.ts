@@ -19,8 +19,11 @@ export function pages(options: PagesOptions): (app: FastifyInstance) => Promise<
   const { auth, origin, webRoot } = options;
   const built = webRoot !== undefined && existsSync(join(webRoot, 'index.html'));
   return async (app) => {
-    app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string', bodyLimit: 10_000 }, async (_request: FastifyRequest, body: string) =>
-      Object.fromEntries(new URLSearchParams(body)));
+    app.addContentTypeParser(
+      'application/x-www-form-urlencoded',
+      { parseAs: 'string', bodyLimit: 10_000 },
+      async (_request: FastifyRequest, body: string) => Object.fromEntries(new URLSearchParams(body)),
+    );
 
     app.get('/', { schema: { hide: true } }, async (request, reply) => {
       const code = codeOf(request);
@@ -35,13 +38,18 @@ export function pages(options: PagesOptions): (app: FastifyInstance) => Promise<
       const principal = await auth.tokens.verify(request.body.token ?? '', request.ip);
       if (principal === undefined) return await loginPage(reply, 'This is no valid token.');
       const cookie = await auth.codes.spend(await auth.codes.create(principal), request.ip);
-      if (cookie === undefined) throw new WatershedError('unavailable', 'the session could not be made', { hint: 'Try again.' });
+      if (cookie === undefined)
+        throw new WatershedError('unavailable', 'the session could not be made', { hint: 'Try again.' });
       setSession(request, reply, cookie, origin);
       return await reply.redirect('/', 303);
     });
     app.get('/api/session', { schema: { summary: 'Who you are and what you may do' } }, async (request) => {
       const principal = principalOf(request);
-      return { name: principal.name, kind: principal.kind, actions: actions.filter((action) => can(principal, action)) };
+      return {
+        name: principal.name,
+        kind: principal.kind,
+        actions: actions.filter((action) => can(principal, action)),
+      };
     });
     app.delete('/api/session', { schema: { summary: 'End the session of this browser' } }, async (request, reply) => {
       const cookie = sessionOf(request);
@@ -55,23 +63,33 @@ export function pages(options: PagesOptions): (app: FastifyInstance) => Promise<
     }
     if (!built) return;
     await app.register(fastifyStatic, {
-      root: webRoot, index: false, wildcard: true, cacheControl: false,
+      root: webRoot,
+      index: false,
+      wildcard: true,
+      cacheControl: false,
       setHeaders(reply, path) {
         // Built files carry a hash in their name: they never change.
-        void reply.header('cache-control', /-[\w-]{8,}\.\w+$/.test(path) ? 'private, max-age=31536000, immutable' : 'no-cache');
+        void reply.header(
+          'cache-control',
+          /-[\w-]{8,}\.\w+$/.test(path) ? 'private, max-age=31536000, immutable' : 'no-cache',
+        );
       },
     });
   };
 
   async function index(reply: FastifyReply): Promise<FastifyReply> {
     if (built) return await reply.header('cache-control', 'no-cache').sendFile('index.html');
-    return await reply.code(404).type('text/plain; charset=utf-8').send('The page was not built. `npm run build` builds it; the API is at /api.\n');
+    return await reply
+      .code(404)
+      .type('text/plain; charset=utf-8')
+      .send('The page was not built. `npm run build` builds it; the API is at /api.\n');
   }
 }
 
 /** Answers somebody without a session who came with a browser. */
 export async function loginPage(reply: FastifyReply, notice = ''): Promise<FastifyReply> {
-  return await reply.code(401).type('text/html; charset=utf-8').header('cache-control', 'no-store').send(`<!doctype html>
+  return await reply.code(401).type('text/html; charset=utf-8').header('cache-control', 'no-store')
+    .send(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Watershed: sign in</title>
 <style>
   :root { color-scheme: light dark }

@@ -4,16 +4,37 @@ import type { Logger } from '#core/logger.ts';
 
 /** HTTP status of each of our reasons to fail. */
 const statusOf: Readonly<Record<ErrorCode, number>> = {
-  bad_config: 500, bad_request: 400, unauthorized: 401, forbidden: 403, not_found: 404, conflict: 409, already_exists: 409,
-  commit_unknown: 500, fenced: 503, foreign_lake: 500, offset_out_of_range: 500, corrupt: 500, unsupported: 400, statement_refused: 403,
-  statement_failed: 400, limit_exceeded: 422, cancelled: 499, rate_limited: 429, unavailable: 503, disk: 507, internal: 500,
+  bad_config: 500,
+  bad_request: 400,
+  unauthorized: 401,
+  forbidden: 403,
+  not_found: 404,
+  conflict: 409,
+  already_exists: 409,
+  commit_unknown: 500,
+  fenced: 503,
+  foreign_lake: 500,
+  offset_out_of_range: 500,
+  corrupt: 500,
+  unsupported: 400,
+  statement_refused: 403,
+  statement_failed: 400,
+  limit_exceeded: 422,
+  cancelled: 499,
+  rate_limited: 429,
+  unavailable: 503,
+  disk: 507,
+  internal: 500,
 };
 
 export function isErrorCode(code: unknown): code is ErrorCode {
   return typeof code === 'string' && Object.hasOwn(statusOf, code);
 }
 
-/** RFC 9457. `code` is what programs branch on; `hint` says what to do; `position` counts characters of the statement from 1. */
+/**
+ * RFC 9457. `code` is what programs branch on; `hint` says what to do; `position` counts characters of the statement
+ * from 1.
+ */
 export interface Problem {
   readonly type: 'about:blank';
   readonly title: string;
@@ -42,11 +63,17 @@ export function problemOf(error: WatershedError): Problem {
 }
 
 const titles: Partial<Record<ErrorCode, string>> = {
-  unauthorized: 'Who are you?', forbidden: 'Not allowed', statement_refused: 'Statement refused', statement_failed: 'Statement failed',
-  limit_exceeded: 'Limit exceeded', internal: 'Our mistake',
+  unauthorized: 'Who are you?',
+  forbidden: 'Not allowed',
+  statement_refused: 'Statement refused',
+  statement_failed: 'Statement failed',
+  limit_exceeded: 'Limit exceeded',
+  internal: 'Our mistake',
 };
 
-/** Anything that was thrown as one of our errors; what we did not foresee becomes `internal` and is logged, not shown. */
+/**
+ * Anything that was thrown as one of our errors; what we did not foresee becomes `internal` and is logged, not shown.
+ */
 export function knownError(error: unknown, logger: Logger): WatershedError {
   if (isWatershedError(error)) return error;
   const status = typeof error === 'object' && error !== null && 'statusCode' in error ? error.statusCode : undefined;

@@ -31,7 +31,13 @@ beforeAll(async () => {
   if (admin === undefined) throw new Error('no admin');
   reader = await auth.tokens.create('ann', 'read', admin);
   server = await createHttpServer({
-    engine: lake.engine(), auth, limits: roomyLimits, metrics: createMetrics(), logger: silentLogger, clock: systemClock, database,
+    engine: lake.engine(),
+    auth,
+    limits: roomyLimits,
+    metrics: createMetrics(),
+    logger: silentLogger,
+    clock: systemClock,
+    database,
   });
   app = server.app;
 });
@@ -43,40 +49,92 @@ afterAll(async () => {
   await postgres.stop();
 });
 
-async function send(method: 'GET' | 'POST' | 'PUT' | 'DELETE', url: string, payload?: object, headers: Record<string, string> = {}): Promise<{ status: number; body: unknown; etag: string | undefined }> {
+async function send(
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+  url: string,
+  payload?: object,
+  headers: Record<string, string> = {},
+): Promise<{ status: number; body: unknown; etag: string | undefined }> {
   const response = await app.inject({
-    method, url, ...(payload === undefined ? {} : { payload }), headers: { authorization: `Bearer ${adminToken}`, host: 'localhost', ...headers } });
-  return { status: response.statusCode, body: response.body === '' ? undefined : response.json(), etag: response.headers.etag };
+    method,
+    url,
+    ...(payload === undefined ? {} : { payload }),
+    headers: { authorization: `Bearer ${adminToken}`, host: 'localhost', ...headers },
+  });
+  return {
+    status: response.statusCode,
+    body: response.body === '' ? undefined : response.json(),
+    etag: response.headers.etag,
+  };
 }
 
 const asReader = (): Record<string, string> => ({ authorization: `Bearer ${reader}` });
-const liked = { name: 'Liked', sql: 'SELECT post_id FROM posts WHERE event_id = $1 AND likes >= $2 ORDER BY likes',
-  parameters: [{ name: 'event', type: 'text' }, { name: 'least', type: 'number', default: 8 }] };
+const liked = {
+  name: 'Liked',
+  sql: 'SELECT post_id FROM posts WHERE event_id = $1 AND likes >= $2 ORDER BY likes',
+  parameters: [
+    { name: 'event', type: 'text' },
+    { name: 'least', type: 'number', default: 8 },
+  ],
+};
 
 test('a query is saved, read, run with its parameters, changed and deleted', async () => {
   const made = await send('POST', '/api/queries', liked);
-  expect(made).toMatchObject({ status: 201, body: { name: 'Liked', owner: 'admin', version: 1, parameters: liked.parameters } });
+  expect(made).toMatchObject({
+    status: 201,
+    body: { name: 'Liked', owner: 'admin', version: 1, parameters: liked.parameters },
+  });
   const { id } = made.body as { id: string };
   expect(await send('GET', '/api/queries')).toMatchObject({ body: { queries: [{ id, sql: liked.sql }] } });
-  expect(await send('POST', `/api/queries/${id}/run`, { parameters: { event: 'flood' } })).toMatchObject({ status: 200, body: { rows: [['p8'], ['p9']], rowCount: 2 } });
-  expect(await send('POST', `/api/queries/${id}/run`, { parameters: { event: 'flood', least: 9 } }, asReader())).toMatchObject({ body: { rows: [['p9']] } });
-  expect(await send('POST', `/api/queries/${id}/run`, {})).toMatchObject({ status: 400, body: { code: 'bad_request', detail: expect.stringContaining('event') } });
+  expect(await send('POST', `/api/queries/${id}/run`, { parameters: { event: 'flood' } })).toMatchObject({
+    status: 200,
+    body: { rows: [['p8'], ['p9']], rowCount: 2 },
+  });
+  expect(
+    await send('POST', `/api/queries/${id}/run`, { parameters: { event: 'flood', least: 9 } }, asReader()),
+  ).toMatchObject({ body: { rows: [['p9']] } });
+  expect(await send('POST', `/api/queries/${id}/run`, {})).toMatchObject({
+    status: 400,
+    body: { code: 'bad_request', detail: expect.stringContaining('event') },
+  });
   expect(await send('POST', `/api/queries/${id}/run`, { parameters: { nope: 1 } })).toMatchObject({ status: 400 });
 
   const one = await send('GET', `/api/queries/${id}`);
   expect(one.etag).toBe('"1"');
-  expect(await send('PUT', `/api/queries/${id}`, { ...liked, name: 'Most liked' }, { 'if-match': '"1"' })).toMatchObject({ body: { name: 'Most liked', version: 2 } });
-  expect(await send('PUT', `/api/queries/${id}`, liked, { 'if-match': '"1"' })).toMatchObject({ status: 409, body: { code: 'conflict' } });
+  expect(
+    await send('PUT', `/api/queries/${id}`, { ...liked, name: 'Most liked' }, { 'if-match': '"1"' }),
+  ).toMatchObject({ body: { name: 'Most liked', version: 2 } });
+  expect(await send('PUT', `/api/queries/${id}`, liked, { 'if-match': '"1"' })).toMatchObject({
+    status: 409,
+    body: { code: 'conflict' },
+  });
   expect(await send('DELETE', `/api/queries/${id}`)).toMatchObject({ status: 204 });
   expect(await send('GET', `/api/queries/${id}`)).toMatchObject({ status: 404 });
   expect(await send('DELETE', `/api/queries/${id}`)).toMatchObject({ status: 404 });
 });
 
 test('what would never run is not kept, names are not used twice, and readers change nothing', async () => {
-  expect(await send('POST', '/api/queries', { name: 'Evil', sql: 'DROP VIEW lake.posts' })).toMatchObject({ status: 403, body: { code: 'statement_refused' } });
-  expect(await send('POST', '/api/queries', { name: 'Draft', sql: 'SELECT nope FROM posts' })).toMatchObject({ status: 201 });
-  expect(await send('POST', '/api/queries', { name: 'Draft', sql: 'SELECT 1' })).toMatchObject({ status: 409, body: { code: 'already_exists' } });
-  expect(await send('POST', '/api/queries', { name: 'Mine', sql: 'SELECT 1' }, asReader())).toMatchObject({ status: 403, body: { code: 'forbidden' } });
+  expect(await send('POST', '/api/queries', { name: 'Evil', sql: 'DROP VIEW lake.posts' })).toMatchObject({
+    status: 403,
+    body: { code: 'statement_refused' },
+  });
+  expect(await send('POST', '/api/queries', { name: 'Draft', sql: 'SELECT nope FROM posts' })).toMatchObject({
+    status: 201,
+  });
+  expect(await send('POST', '/api/queries', { name: 'Draft', sql: 'SELECT 1' })).toMatchObject({
+    status: 409,
+    body: { code: 'already_exists' },
+  });
+  expect(await send('POST', '/api/queries', { name: 'Mine', sql: 'SELECT 1' }, asReader())).toMatchObject({
+    status: 403,
+    body: { code: 'forbidden' },
+  });
   expect(await send('GET', '/api/queries', undefined, asReader())).toMatchObject({ status: 200 });
-  expect(await send('POST', '/api/queries', { name: 'x', sql: 'SELECT 1', parameters: [{ name: 'Bad Name', type: 'text' }] })).toMatchObject({ status: 400 });
+  expect(
+    await send('POST', '/api/queries', {
+      name: 'x',
+      sql: 'SELECT 1',
+      parameters: [{ name: 'Bad Name', type: 'text' }],
+    }),
+  ).toMatchObject({ status: 400 });
 });

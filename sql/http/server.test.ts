@@ -2,12 +2,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { jest } from '@jest/globals';
 import { tableFromIPC } from 'apache-arrow';
-import type { Principal } from '#core/auth/access.ts';
-import type { Auth } from '#core/auth/auth.ts';
-import { createSlowdown } from '#core/auth/slowdown.ts';
 import { systemClock } from '#core/clock.ts';
 import { silentLogger } from '#core/logger.ts';
 import { createMetrics } from '#core/metrics.ts';
+import { pretendedAuth, token } from '#test/pretended-auth.ts';
 import { roomyLimits, sqlLake, type SqlLake } from '#test/sql-lake.ts';
 import { createSqlClient } from './client.ts';
 import { createHttpServer, type HttpServer } from './server.ts';
@@ -15,48 +13,27 @@ import { createHttpServer, type HttpServer } from './server.ts';
 // Children are started: on a crowded machine that takes its time.
 jest.setTimeout(60_000);
 
-const admin: Principal = { name: 'admin', kind: 'admin', credential: 'a' };
-const token = 'the-token-of-this-test';
-
-/** Who may enter, without a database: core/auth has tests of its own. */
-function pretendedAuth(): Auth {
-  const codes = new Set(['a-code']);
-  const cookies = new Set<string>();
-  return {
-    tokens: {
-      verify: async (given) => (given === token ? admin : undefined),
-      create: async () => '', list: async () => [], revoke: async () => undefined, wireLogin: async () => undefined,
-    },
-    slowdown: createSlowdown(systemClock),
-    codes: {
-      async create() {
-        codes.add('another');
-        return 'another';
-      },
-      async spend(code) {
-        if (!codes.delete(code)) return undefined;
-        cookies.add(`cookie-${code}`);
-        return `cookie-${code}`;
-      },
-    },
-    sessions: {
-      verify: async (cookie) => (cookies.has(cookie) ? admin : undefined),
-      end: async (cookie) => void cookies.delete(cookie),
-    },
-  };
-}
-
 let lake: SqlLake;
 let server: HttpServer;
 let url: string;
 
 beforeAll(async () => {
   lake = await sqlLake();
-  await lake.append('posts', `SELECT 'flood' AS event_id, 'x' AS source, 'p' || i AS post_id, i AS likes, 'a "quoted" text' AS text,
-    TIMESTAMPTZ '2013-06-20 00:00:00+00' + to_minutes(i) AS created_at FROM range(5000) r(i)`);
+  await lake.append(
+    'posts',
+    `SELECT 'flood' AS event_id, 'x' AS source, 'p' || i AS post_id, i AS likes, 'a "quoted" text' AS text,
+    TIMESTAMPTZ '2013-06-20 00:00:00+00' + to_minutes(i) AS created_at FROM range(5000) r(i)`,
+  );
   server = await createHttpServer({
-    engine: lake.engine(), auth: pretendedAuth(), limits: roomyLimits, metrics: createMetrics(), logger: silentLogger, clock: systemClock,
-    status: async () => ({ collected: 7 }), resultsFolder: join(lake.folder, 'results'), spoolFolder: lake.folder,
+    engine: lake.engine(),
+    auth: pretendedAuth(),
+    limits: roomyLimits,
+    metrics: createMetrics(),
+    logger: silentLogger,
+    clock: systemClock,
+    status: async () => ({ collected: 7 }),
+    resultsFolder: join(lake.folder, 'results'),
+    spoolFolder: lake.folder,
   });
   ({ url } = await server.listen('127.0.0.1', 0));
 });
@@ -70,18 +47,32 @@ const bearer = { authorization: `Bearer ${token}` };
 
 async function ask(body: unknown, query = '', headers: Record<string, string> = {}): Promise<Response> {
   return await fetch(`${url}/api/sql${query}`, {
-    method: 'POST', body: typeof body === 'string' ? body : JSON.stringify(body), headers: { ...bearer, 'content-type': 'application/json', ...headers },
+    method: 'POST',
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+    headers: { ...bearer, 'content-type': 'application/json', ...headers },
   });
 }
 
 test('a statement is answered as JSON with columns, rows and a count', async () => {
-  const response = await ask({ sql: 'SELECT post_id, likes, created_at FROM posts WHERE likes < $1 ORDER BY likes', params: [2] });
+  const response = await ask({
+    sql: 'SELECT post_id, likes, created_at FROM posts WHERE likes < $1 ORDER BY likes',
+    params: [2],
+  });
   expect(response.status).toBe(200);
   expect(response.headers.get('content-type')).toBe('application/json; charset=utf-8');
   expect(await response.json()).toEqual({
-    columns: [{ name: 'post_id', type: 'VARCHAR' }, { name: 'likes', type: 'BIGINT' }, { name: 'created_at', type: 'TIMESTAMP WITH TIME ZONE' }],
-    rows: [['p0', 0, '2013-06-20T00:00:00.000000Z'], ['p1', 1, '2013-06-20T00:01:00.000000Z']],
-    rowCount: 2, truncated: false, elapsedMs: expect.any(Number),
+    columns: [
+      { name: 'post_id', type: 'VARCHAR' },
+      { name: 'likes', type: 'BIGINT' },
+      { name: 'created_at', type: 'TIMESTAMP WITH TIME ZONE' },
+    ],
+    rows: [
+      ['p0', 0, '2013-06-20T00:00:00.000000Z'],
+      ['p1', 1, '2013-06-20T00:01:00.000000Z'],
+    ],
+    rowCount: 2,
+    truncated: false,
+    elapsedMs: expect.any(Number),
   });
 });
 
@@ -92,7 +83,10 @@ test('formats by query and by Accept', async () => {
   expect(await csv.text()).toBe('n,text\r\n0,"a ""quoted"" text"\r\n');
   const ndjson = await ask({ sql }, '', { accept: 'text/html;q=0.1, application/x-ndjson' });
   expect(await ndjson.text()).toBe('{"n":0,"text":"a \\"quoted\\" text"}\n');
-  expect(await (await ask({ sql }, '?format=xlsx')).json()).toMatchObject({ code: 'bad_request', hint: expect.stringContaining('ndjson') });
+  expect(await (await ask({ sql }, '?format=xlsx')).json()).toMatchObject({
+    code: 'bad_request',
+    hint: expect.stringContaining('ndjson'),
+  });
 });
 
 test('Arrow and Parquet are read by their own readers', async () => {
@@ -104,10 +98,17 @@ test('Arrow and Parquet are read by their own readers', async () => {
   const parquet = await ask({ sql, params: [3000] }, '', { accept: 'application/vnd.apache.parquet' });
   const path = join(lake.folder, 'answer.parquet');
   await writeFile(path, new Uint8Array(await parquet.arrayBuffer()));
-  expect((await lake.duck.runAndReadAll(`SELECT count(*), sum(n), any_value(text_1) FROM '${path}'`)).getRows()).toEqual([[3000n, 4498500n, 'a "quoted" text']]);
-  expect(await (await ask({ sql: 'SELECT uuid() FROM range(2000000)', limits: { bytes: 1000 } }, '?format=parquet')).json()).toMatchObject({ code: 'limit_exceeded' });
+  expect(
+    (await lake.duck.runAndReadAll(`SELECT count(*), sum(n), any_value(text_1) FROM '${path}'`)).getRows(),
+  ).toEqual([[3000n, 4498500n, 'a "quoted" text']]);
+  expect(
+    await (await ask({ sql: 'SELECT uuid() FROM range(2000000)', limits: { bytes: 1000 } }, '?format=parquet')).json(),
+  ).toMatchObject({ code: 'limit_exceeded' });
   expect((await ask({ sql: 'DESCRIBE posts;' }, '?format=parquet')).status).toBe(200);
-  expect(await (await ask({ sql: 'SELECT nope' }, '?format=parquet')).json()).toMatchObject({ code: 'statement_failed', position: 8 });
+  expect(await (await ask({ sql: 'SELECT nope' }, '?format=parquet')).json()).toMatchObject({
+    code: 'statement_failed',
+    position: 8,
+  });
 });
 
 test('mistakes are problems with a code, a hint and a position', async () => {
@@ -126,24 +127,39 @@ test('mistakes are problems with a code, a hint and a position', async () => {
 });
 
 test('integers keep all their digits both ways', async () => {
-  const response = await ask('{"sql":"SELECT $1::BIGINT AS n, $2::DECIMAL(38,2)","params":[9007199254740993,"12345678901234567890.12"]}');
+  const response = await ask(
+    '{"sql":"SELECT $1::BIGINT AS n, $2::DECIMAL(38,2)","params":[9007199254740993,"12345678901234567890.12"]}',
+  );
   expect(await response.text()).toContain('"rows":[[9007199254740993,12345678901234567890.12]]');
 });
 
 test('a limit of the request cuts the result and says so', async () => {
-  expect(await (await ask({ sql: 'SELECT likes FROM posts', limits: { rows: 3 } })).json()).toMatchObject({ rowCount: 3, truncated: true });
-  expect(await (await ask({ sql: 'SELECT likes FROM posts LIMIT 3', limits: { rows: 3 } })).json()).toMatchObject({ rowCount: 3, truncated: false });
-  const slow = await ask({ sql: 'SELECT sum(a.likes * b.likes) FROM posts a, posts b, posts c', limits: { timeoutMs: 300 } });
+  expect(await (await ask({ sql: 'SELECT likes FROM posts', limits: { rows: 3 } })).json()).toMatchObject({
+    rowCount: 3,
+    truncated: true,
+  });
+  expect(await (await ask({ sql: 'SELECT likes FROM posts LIMIT 3', limits: { rows: 3 } })).json()).toMatchObject({
+    rowCount: 3,
+    truncated: false,
+  });
+  const slow = await ask({
+    sql: 'SELECT sum(a.likes * b.likes) FROM posts a, posts b, posts c',
+    limits: { timeoutMs: 300 },
+  });
   expect(slow.status).toBe(422);
   expect(await slow.json()).toMatchObject({ code: 'limit_exceeded' });
 });
 
 test('a long statement is started, asked after, fetched and thrown away', async () => {
-  const request = async (method: string, path: string, body?: unknown): Promise<Response> => await fetch(`${url}${path}`, {
-    method, headers: { ...bearer, ...(body === undefined ? {} : { 'content-type': 'application/json' }) }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+  const request = async (method: string, path: string, body?: unknown): Promise<Response> =>
+    await fetch(`${url}${path}`, {
+      method,
+      headers: { ...bearer, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
   const until = async (id: string, status: string): Promise<Record<string, unknown>> => {
     for (;;) {
-      const info = await (await request('GET', `/api/statements/${id}`)).json() as Record<string, unknown>;
+      const info = (await (await request('GET', `/api/statements/${id}`)).json()) as Record<string, unknown>;
       if (info['status'] !== 'running') {
         expect(info['status']).toBe(status);
         return info;
@@ -151,21 +167,38 @@ test('a long statement is started, asked after, fetched and thrown away', async 
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   };
-  const started = await request('POST', '/api/statements?format=csv', { sql: 'SELECT likes AS n FROM posts WHERE likes < $1 ORDER BY 1', params: [3] });
-  const { id } = await started.json() as { id: string };
+  const started = await request('POST', '/api/statements?format=csv', {
+    sql: 'SELECT likes AS n FROM posts WHERE likes < $1 ORDER BY 1',
+    params: [3],
+  });
+  const { id } = (await started.json()) as { id: string };
   expect([started.status, started.headers.get('location')]).toEqual([202, `/api/statements/${id}`]);
-  expect(await until(id, 'done')).toMatchObject({ rowCount: 3, truncated: false, columns: [{ name: 'n', type: 'BIGINT' }], expiresAt: expect.any(String) });
+  expect(await until(id, 'done')).toMatchObject({
+    rowCount: 3,
+    truncated: false,
+    columns: [{ name: 'n', type: 'BIGINT' }],
+    expiresAt: expect.any(String),
+  });
   const result = await request('GET', `/api/statements/${id}/result`);
-  expect([result.headers.get('content-type'), await result.text()]).toEqual([expect.stringContaining('text/csv'), 'n\r\n0\r\n1\r\n2\r\n']);
+  expect([result.headers.get('content-type'), await result.text()]).toEqual([
+    expect.stringContaining('text/csv'),
+    'n\r\n0\r\n1\r\n2\r\n',
+  ]);
   expect((await request('DELETE', `/api/statements/${id}`)).status).toBe(204);
   expect((await request('GET', `/api/statements/${id}`)).status).toBe(404);
 
-  const bad = await (await request('POST', '/api/statements', { sql: 'SELECT nope FROM posts' })).json() as { id: string };
+  const bad = (await (await request('POST', '/api/statements', { sql: 'SELECT nope FROM posts' })).json()) as {
+    id: string;
+  };
   expect(await until(bad.id, 'failed')).toMatchObject({ error: { code: 'statement_failed', position: 8 } });
-  expect(await (await request('GET', `/api/statements/${bad.id}/result`)).json()).toMatchObject({ code: 'statement_failed' });
-  const endless = await (await request('POST', '/api/statements', { sql: 'SELECT sum(a.likes * b.likes) FROM posts a, posts b, posts c' })).json() as { id: string };
+  expect(await (await request('GET', `/api/statements/${bad.id}/result`)).json()).toMatchObject({
+    code: 'statement_failed',
+  });
+  const endless = (await (
+    await request('POST', '/api/statements', { sql: 'SELECT sum(a.likes * b.likes) FROM posts a, posts b, posts c' })
+  ).json()) as { id: string };
   expect((await request('GET', `/api/statements/${endless.id}/result`)).status).toBe(409);
-  const all = await (await request('GET', '/api/statements')).json() as { statements: unknown[] };
+  const all = (await (await request('GET', '/api/statements')).json()) as { statements: unknown[] };
   expect(all.statements.length).toBe(2);
   expect((await request('DELETE', `/api/statements/${endless.id}`)).status).toBe(204);
   expect(await (await ask({ sql: 'SELECT 1' })).json()).toMatchObject({ rowCount: 1 });
@@ -174,22 +207,41 @@ test('a long statement is started, asked after, fetched and thrown away', async 
 test('the typed client keeps every digit and gives the errors of the server', async () => {
   const client = createSqlClient({ url, token });
   expect(await client.query('SELECT $1::BIGINT AS n, 0.5 AS d, [1, 2] AS l', [9007199254740993n])).toMatchObject({
-    rows: [[9007199254740993n, 0.5, [1, 2]]], rowCount: 1, truncated: false });
-  await expect(client.query('SELECT nope FROM posts')).rejects.toMatchObject({ code: 'statement_failed', context: { sqlstate: '42703', position: 8 } });
-  await expect(client.query("SELECT CASE WHEN i = 3000000 THEN error('late') END FROM range(3000001) r(i)")).rejects.toMatchObject({ code: 'statement_failed', message: 'late' });
-  await expect(createSqlClient({ url, token: 'wrong' }).query('SELECT 1')).rejects.toMatchObject({ code: 'unauthorized' });
+    rows: [[9007199254740993n, 0.5, [1, 2]]],
+    rowCount: 1,
+    truncated: false,
+  });
+  await expect(client.query('SELECT nope FROM posts')).rejects.toMatchObject({
+    code: 'statement_failed',
+    context: { sqlstate: '42703', position: 8 },
+  });
+  await expect(
+    client.query("SELECT CASE WHEN i = 3000000 THEN error('late') END FROM range(3000001) r(i)"),
+  ).rejects.toMatchObject({ code: 'statement_failed', message: 'late' });
+  await expect(createSqlClient({ url, token: 'wrong' }).query('SELECT 1')).rejects.toMatchObject({
+    code: 'unauthorized',
+  });
   const csv = await client.stream('SELECT 1 AS a', 'csv');
   expect(await new Response(csv).text()).toBe('a\r\n1\r\n');
 });
 
 test('an editor is told what may stand where the cursor is', async () => {
   const response = await fetch(`${url}/api/complete`, {
-    method: 'POST', headers: { ...bearer, 'content-type': 'application/json' }, body: JSON.stringify({ sql: 'SELECT hash FROM posts', position: 11 }) });
-  expect(await response.json()).toMatchObject({ from: 7, suggestions: expect.arrayContaining([expect.objectContaining({ label: 'hashtags', kind: 'column' })]) });
+    method: 'POST',
+    headers: { ...bearer, 'content-type': 'application/json' },
+    body: JSON.stringify({ sql: 'SELECT hash FROM posts', position: 11 }),
+  });
+  expect(await response.json()).toMatchObject({
+    from: 7,
+    suggestions: expect.arrayContaining([expect.objectContaining({ label: 'hashtags', kind: 'column' })]),
+  });
 });
 
 test('a client that takes its time does not hold the engine', async () => {
-  const slow = await ask({ sql: 'SELECT i, repeat($1, 100) AS t FROM range(300000) r(i)', params: ['x'] }, '?format=ndjson');
+  const slow = await ask(
+    { sql: 'SELECT i, repeat($1, 100) AS t FROM range(300000) r(i)', params: ['x'] },
+    '?format=ndjson',
+  );
   const reader = slow.body?.getReader();
   await reader?.read();
   // The one child is busy with rows that nobody takes; after a moment they are set aside.
@@ -207,7 +259,9 @@ test('a client that takes its time does not hold the engine', async () => {
 test('a client that leaves cancels its statement', async () => {
   const controller = new AbortController();
   const left = fetch(`${url}/api/sql`, {
-    method: 'POST', headers: { ...bearer, 'content-type': 'application/json' }, signal: controller.signal,
+    method: 'POST',
+    headers: { ...bearer, 'content-type': 'application/json' },
+    signal: controller.signal,
     body: JSON.stringify({ sql: 'SELECT sum(a.likes * b.likes) FROM posts a, posts b, posts c' }),
   });
   left.catch(() => undefined);
@@ -222,7 +276,10 @@ test('without a token nothing but health is told', async () => {
   for (const path of ['/api/tables', '/metrics', '/api/status', '/api/openapi.json', '/nothing']) {
     const response = await fetch(`${url}${path}`);
     expect(response.status).toBe(401);
-    expect(await response.json()).toMatchObject({ code: 'unauthorized', hint: expect.stringContaining('watershed open') });
+    expect(await response.json()).toMatchObject({
+      code: 'unauthorized',
+      hint: expect.stringContaining('watershed open'),
+    });
   }
   expect((await fetch(`${url}/api/tables`, { headers: { authorization: 'Bearer wrong' } })).status).toBe(401);
   const page = await fetch(`${url}/`, { headers: { accept: 'text/html' } });
@@ -237,10 +294,19 @@ test('a code gives a session once, and the address is clean afterwards', async (
   expect(cookie).toMatch(/^watershed_session_\d+=cookie-a-code; Path=\/; HttpOnly; SameSite=Strict; Max-Age=\d+$/);
   expect((await fetch(`${url}/?code=a-code`, { redirect: 'manual' })).status).toBe(401);
   const session = { cookie: cookie.split(';')[0] ?? '' };
-  expect(await (await fetch(`${url}/api/session`, { headers: session })).json()).toMatchObject({ name: 'admin', actions: expect.arrayContaining(['query']) });
+  expect(await (await fetch(`${url}/api/session`, { headers: session })).json()).toMatchObject({
+    name: 'admin',
+    actions: expect.arrayContaining(['query']),
+  });
 
-  const post = async (headers: Record<string, string>): Promise<number> => (await fetch(`${url}/api/sql`, {
-    method: 'POST', body: '{"sql":"SELECT 1"}', headers: { ...session, 'content-type': 'application/json', ...headers } })).status;
+  const post = async (headers: Record<string, string>): Promise<number> =>
+    (
+      await fetch(`${url}/api/sql`, {
+        method: 'POST',
+        body: '{"sql":"SELECT 1"}',
+        headers: { ...session, 'content-type': 'application/json', ...headers },
+      })
+    ).status;
   expect(await post({ origin: url })).toBe(200);
   expect(await post({ 'sec-fetch-site': 'same-origin' })).toBe(200);
   expect(await post({})).toBe(403);
@@ -253,8 +319,13 @@ test('a code gives a session once, and the address is clean afterwards', async (
 });
 
 test('the form makes a session of a token', async () => {
-  const send = async (value: string): Promise<Response> => await fetch(`${url}/login`, {
-    method: 'POST', redirect: 'manual', headers: { 'content-type': 'application/x-www-form-urlencoded', origin: url }, body: `token=${value}` });
+  const send = async (value: string): Promise<Response> =>
+    await fetch(`${url}/login`, {
+      method: 'POST',
+      redirect: 'manual',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', origin: url },
+      body: `token=${value}`,
+    });
   expect((await send('wrong')).status).toBe(401);
   const right = await send(token);
   expect([right.status, right.headers.get('set-cookie')]).toEqual([303, expect.stringContaining('HttpOnly')]);
@@ -270,12 +341,22 @@ test('a foreign Host is refused, whatever it brings', async () => {
 
 test('tables, status, metrics and the description of the API', async () => {
   const get = async (path: string): Promise<Response> => await fetch(`${url}${path}`, { headers: bearer });
-  const { tables } = await (await get('/api/tables')).json() as { tables: { schema: string; name: string; columns: unknown[] }[] };
-  expect(tables.find(({ schema, name }) => schema === 'lake' && name === 'posts')?.columns[0]).toEqual(
-    { name: 'event_id', type: 'VARCHAR', comment: 'The event that this row belongs to' });
+  const { tables } = (await (await get('/api/tables')).json()) as {
+    tables: { schema: string; name: string; columns: unknown[] }[];
+  };
+  expect(tables.find(({ schema, name }) => schema === 'lake' && name === 'posts')?.columns[0]).toEqual({
+    name: 'event_id',
+    type: 'VARCHAR',
+    comment: 'The event that this row belongs to',
+  });
   expect(await (await get('/api/status')).json()).toEqual({ collected: 7 });
-  expect(await (await get('/metrics')).text()).toContain('watershed_http_requests_total{route="/api/sql",status="200"}');
-  expect(await (await get('/api/openapi.json')).json()).toMatchObject({ openapi: '3.1.0', paths: { '/api/sql': { post: expect.anything() } } });
+  expect(await (await get('/metrics')).text()).toContain(
+    'watershed_http_requests_total{route="/api/sql",status="200"}',
+  );
+  expect(await (await get('/api/openapi.json')).json()).toMatchObject({
+    openapi: '3.1.0',
+    paths: { '/api/sql': { post: expect.anything() } },
+  });
   expect((await get('/api/nothing')).status).toBe(404);
 });
 

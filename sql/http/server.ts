@@ -57,7 +57,10 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   const { logger, metrics, clock } = options;
   const stopping = new AbortController();
   const app = fastify({
-    logger: false, bodyLimit: 8 * 1024 * 1024, forceCloseConnections: true, routerOptions: { ignoreTrailingSlash: true },
+    logger: false,
+    bodyLimit: 8 * 1024 * 1024,
+    forceCloseConnections: true,
+    routerOptions: { ignoreTrailingSlash: true },
     // Values are taken as they are sent: "5" is no number.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
   });
@@ -71,16 +74,26 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     await sendProblem(reply, known);
   });
   app.setNotFoundHandler(async (request, reply) => {
-    await sendProblem(reply, new WatershedError('not_found', `there is nothing at ${request.method} ${request.url.split('?')[0] ?? ''}`, {
-      hint: 'GET /api/openapi.json lists what there is.',
-    }));
+    await sendProblem(
+      reply,
+      new WatershedError('not_found', `there is nothing at ${request.method} ${request.url.split('?')[0] ?? ''}`, {
+        hint: 'GET /api/openapi.json lists what there is.',
+      }),
+    );
   });
   await app.register(swagger, {
-    openapi: { openapi: '3.1.0', info: { title: 'Watershed', version: '1', description: 'Crisis posts, asked in SQL' },
-      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } }, security: [{ token: [] }] },
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'Watershed', version: '1', description: 'Crisis posts, asked in SQL' },
+      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+      security: [{ token: [] }],
+    },
   });
   const { engine, limits, database, resultsFolder } = options;
-  const statements = resultsFolder === undefined ? undefined : await createLongStatements({ engine, folder: resultsFolder, clock, logger });
+  const statements =
+    resultsFolder === undefined
+      ? undefined
+      : await createLongStatements({ engine, folder: resultsFolder, clock, logger });
   const paced = { engine, limits, logger, stopping: stopping.signal, ...paceOf(options) };
   await app.register(sqlRoutes(paced));
   if (statements !== undefined) await app.register(statementRoutes({ statements, limits }));
@@ -99,7 +112,10 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       }
       const [address] = app.addresses();
       const bound = typeof address === 'object' ? address.port : port;
-      return { port: bound, url: `http://${host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host}:${bound}` };
+      return {
+        port: bound,
+        url: `http://${host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host}:${bound}`,
+      };
     },
     async [Symbol.asyncDispose]() {
       stopping.abort(new WatershedError('cancelled', 'the server is stopping'));
@@ -112,7 +128,9 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
 /** What all slow clients together may leave lying. */
 const spoolLimits = { memoryBytesMax: 4 * 2 ** 20, bytesMax: 4 * 2 ** 30, heldBytesMax: 8 * 2 ** 30 } as const;
 
-function paceOf({ spoolFolder, clock }: HttpServerOptions): { pace?: (source: AsyncIterator<Uint8Array>) => AsyncIterator<Uint8Array> } {
+function paceOf({ spoolFolder, clock }: HttpServerOptions): {
+  pace?: (source: AsyncIterator<Uint8Array>) => AsyncIterator<Uint8Array>;
+} {
   if (spoolFolder === undefined) return {};
   const { memoryBytesMax, bytesMax, heldBytesMax } = spoolLimits;
   const limits = { folder: spoolFolder, memoryBytesMax, bytesMax, shared: { heldBytes: 0, heldBytesMax } };
@@ -125,7 +143,9 @@ function infoRoutes(options: HttpServerOptions): FastifyPluginAsync {
     app.get('/healthz', { schema: { hide: true } }, async () => ({ alive: true }));
     app.get('/readyz', { schema: { hide: true } }, async (_request, reply) => {
       const why = await options.unready?.();
-      return await reply.code(why === undefined ? 200 : 503).send(why === undefined ? { ready: true } : { ready: false, why });
+      return await reply
+        .code(why === undefined ? 200 : 503)
+        .send(why === undefined ? { ready: true } : { ready: false, why });
     });
     app.get('/metrics', { schema: { summary: 'Metrics of Prometheus' } }, async (request, reply) => {
       requireCan(principalOf(request), 'read_status');
@@ -133,7 +153,7 @@ function infoRoutes(options: HttpServerOptions): FastifyPluginAsync {
     });
     app.get('/api/status', { schema: { summary: 'How far the parts are' } }, async (request) => {
       requireCan(principalOf(request), 'read_status');
-      return await options.status?.() ?? {};
+      return (await options.status?.()) ?? {};
     });
     app.get('/api/tables', { schema: { summary: 'Tables and views with their columns' } }, async (request) => {
       requireCan(principalOf(request), 'query');
@@ -144,12 +164,18 @@ function infoRoutes(options: HttpServerOptions): FastifyPluginAsync {
 }
 
 function wantsPage(request: FastifyRequest): boolean {
-  return request.method === 'GET' && !request.url.startsWith('/api/') && (request.headers.accept ?? '').includes('text/html');
+  return (
+    request.method === 'GET' && !request.url.startsWith('/api/') && (request.headers.accept ?? '').includes('text/html')
+  );
 }
 
-/** No script, style, picture or connection from anywhere else; styles may stand in the page, as the editor and the charts put them. */
-const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-  + "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; manifest-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+/**
+ * No script, style, picture or connection from anywhere else; styles may stand in the page, as the editor and the
+ * charts put them.
+ */
+const contentSecurityPolicy =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; " +
+  "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; manifest-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 const securityHeaders = {
   'content-security-policy': contentSecurityPolicy,
@@ -171,7 +197,9 @@ const secondsBuckets = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 
 function measure(app: FastifyInstance, metrics: Metrics, clock: Clock): void {
   const requests = metrics.counter('watershed_http_requests_total', 'Answered HTTP requests', ['route', 'status']);
-  const seconds = metrics.histogram('watershed_http_request_seconds', 'Time to the end of an answer', secondsBuckets, ['route']);
+  const seconds = metrics.histogram('watershed_http_request_seconds', 'Time to the end of an answer', secondsBuckets, [
+    'route',
+  ]);
   const started = new WeakMap<FastifyRequest, number>();
   app.addHook('onRequest', async (request) => void started.set(request, clock.monotonic()));
   app.addHook('onResponse', async (request, reply) => {
@@ -183,10 +211,18 @@ function measure(app: FastifyInstance, metrics: Metrics, clock: Clock): void {
 
 function listenError(error: unknown, host: string, port: number): WatershedError {
   if (isWatershedError(error)) return error;
-  const why = { EADDRINUSE: 'something else listens there', EACCES: 'this user may not', EADDRNOTAVAIL: 'this machine has no such address' };
+  const why = {
+    EADDRINUSE: 'something else listens there',
+    EACCES: 'this user may not',
+    EADDRNOTAVAIL: 'this machine has no such address',
+  };
   const code = systemCode(error);
-  const known = code !== undefined && Object.hasOwn(why, code) ? Object.entries(why).find(([key]) => key === code)?.[1] : messageOf(error);
+  const known =
+    code !== undefined && Object.hasOwn(why, code)
+      ? Object.entries(why).find(([key]) => key === code)?.[1]
+      : messageOf(error);
   return new WatershedError('bad_config', `cannot listen on ${host}:${port}: ${known}`, {
-    cause: error, hint: 'Set WATERSHED_HTTP_PORT to another port (0 takes a free one), or stop what listens there.',
+    cause: error,
+    hint: 'Set WATERSHED_HTTP_PORT to another port (0 takes a free one), or stop what listens there.',
   });
 }

@@ -21,17 +21,31 @@ export interface SqlRoutesOptions {
   readonly pace?: (source: AsyncIterator<Uint8Array>) => AsyncIterator<Uint8Array>;
 }
 
-export const LimitsBody = Type.Object({
-  timeoutMs: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
-  rows: Type.Optional(Type.Integer({ minimum: 0 })),
-  bytes: Type.Optional(Type.Integer({ minimum: 1 })),
-}, { additionalProperties: false, description: 'Lower limits than those of the server; the result says `truncated` where rows or bytes cut it' });
+export const LimitsBody = Type.Object(
+  {
+    timeoutMs: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+    rows: Type.Optional(Type.Integer({ minimum: 0 })),
+    bytes: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
+  {
+    additionalProperties: false,
+    description: 'Lower limits than those of the server; the result says `truncated` where rows or bytes cut it',
+  },
+);
 
-export const SqlBody = Type.Object({
-  sql: Type.String({ minLength: 1, maxLength: 1_000_000, description: 'One statement that only reads' }),
-  params: Type.Optional(Type.Array(Type.Unknown({ description: 'text, number, boolean or null' }), { maxItems: 1000, description: 'Values of $1, $2, …' })),
-  limits: Type.Optional(LimitsBody),
-}, { additionalProperties: false });
+export const SqlBody = Type.Object(
+  {
+    sql: Type.String({ minLength: 1, maxLength: 1_000_000, description: 'One statement that only reads' }),
+    params: Type.Optional(
+      Type.Array(Type.Unknown({ description: 'text, number, boolean or null' }), {
+        maxItems: 1000,
+        description: 'Values of $1, $2, …',
+      }),
+    ),
+    limits: Type.Optional(LimitsBody),
+  },
+  { additionalProperties: false },
+);
 
 export interface SqlRequest {
   readonly sql: string;
@@ -45,33 +59,47 @@ const bodyBytesMax = 8 * 1024 * 1024;
 export function sqlRoutes(options: SqlRoutesOptions): (app: FastifyInstance) => Promise<void> {
   return async (app) => {
     acceptLosslessJson(app);
-    app.post<{ Body: SqlRequest }>('/api/sql', {
-      schema: {
-        summary: 'Run one statement that only reads',
-        description: `Formats, by \`?format=\` or Accept: ${formats.map(({ name, mediaType }) => `${name} (${mediaType})`).join(', ')}.`,
-        body: SqlBody,
+    app.post<{ Body: SqlRequest }>(
+      '/api/sql',
+      {
+        schema: {
+          summary: 'Run one statement that only reads',
+          description: `Formats, by \`?format=\` or Accept: ${formats.map(({ name, mediaType }) => `${name} (${mediaType})`).join(', ')}.`,
+          body: SqlBody,
+        },
       },
-    }, async (request, reply) => {
-      const principal = principalOf(request);
-      requireCan(principal, 'query');
-      const format = formatOf(request);
-      const cancel = cancelWhenLeft(reply, options.stopping);
-      const { sql, params = [] } = request.body;
-      const result = await options.engine.run({
-        sql, params: params.map(paramOf), user: principal.name, encoding: format.encoding, limits: limitsOf(request.body, options.limits),
-        signal: cancel,
-      });
-      const body = await bodyOf(result, format, request.body.limits !== undefined, options.logger, options.pace);
-      return await reply.type(format.contentType).header('cache-control', 'no-store').send(Readable.from(body, { objectMode: false }));
-    });
+      async (request, reply) => {
+        const principal = principalOf(request);
+        requireCan(principal, 'query');
+        const format = formatOf(request);
+        const cancel = cancelWhenLeft(reply, options.stopping);
+        const { sql, params = [] } = request.body;
+        const result = await options.engine.run({
+          sql,
+          params: params.map(paramOf),
+          user: principal.name,
+          encoding: format.encoding,
+          limits: limitsOf(request.body, options.limits),
+          signal: cancel,
+        });
+        const body = await bodyOf(result, format, request.body.limits !== undefined, options.logger, options.pace);
+        return await reply
+          .type(format.contentType)
+          .header('cache-control', 'no-store')
+          .send(Readable.from(body, { objectMode: false }));
+      },
+    );
   };
 }
 
 /** Bodies of the routes of this plugin keep their integers whole. */
 export function acceptLosslessJson(app: FastifyInstance): void {
   app.removeContentTypeParser('application/json');
-  app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: bodyBytesMax }, async (_request: FastifyRequest, body: string) =>
-    parseLossless(body));
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'string', bodyLimit: bodyBytesMax },
+    async (_request: FastifyRequest, body: string) => parseLossless(body),
+  );
 }
 
 /** Aborted when the client closes the connection before it has the whole answer, or the server stops. */
@@ -84,7 +112,14 @@ export function cancelWhenLeft(reply: FastifyReply, stopping: AbortSignal): Abor
 }
 
 export function paramOf(value: unknown): Param {
-  if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') return value;
+  if (
+    value === null ||
+    typeof value === 'string' ||
+    typeof value === 'number' ||
+    typeof value === 'boolean' ||
+    typeof value === 'bigint'
+  )
+    return value;
   throw new WatershedError('bad_request', 'a parameter is a text, a number, a boolean or null', {
     hint: 'Lists and objects can be sent as text and cast: $1::VARCHAR[], $1::JSON.',
   });

@@ -34,11 +34,17 @@ export interface StatementInfo {
 }
 
 export interface LongStatements extends AsyncDisposable {
-  start(request: { sql: string; params: readonly Param[]; limits: Limits; limited: boolean; format: Format }, principal: Principal): StatementInfo;
+  start(
+    request: { sql: string; params: readonly Param[]; limits: Limits; limited: boolean; format: Format },
+    principal: Principal,
+  ): StatementInfo;
   list(principal: Principal): StatementInfo[];
   get(id: string, principal: Principal): StatementInfo;
   /** The result as a stream of bytes. `conflict` while the statement runs; its own error where it failed. */
-  result(id: string, principal: Principal): Promise<{ readonly format: Format; readonly bytes: number; readonly stream: Readable }>;
+  result(
+    id: string,
+    principal: Principal,
+  ): Promise<{ readonly format: Format; readonly bytes: number; readonly stream: Readable }>;
   /** Cancels it where it runs, and throws its result away. */
   remove(id: string, principal: Principal): Promise<void>;
 }
@@ -58,8 +64,15 @@ interface Job {
   running: Promise<void>;
 }
 
-/** Long statements, with their results in files of a folder that is emptied at start: they live as long as the server. */
-export async function createLongStatements(deps: { engine: Engine; folder: string; clock: Clock; logger: Logger }): Promise<LongStatements> {
+/**
+ * Long statements, with their results in files of a folder that is emptied at start: they live as long as the server.
+ */
+export async function createLongStatements(deps: {
+  engine: Engine;
+  folder: string;
+  clock: Clock;
+  logger: Logger;
+}): Promise<LongStatements> {
   const { engine, folder, clock, logger } = deps;
   const jobs = new Map<string, Job>();
   await rm(folder, { recursive: true, force: true });
@@ -75,21 +88,37 @@ export async function createLongStatements(deps: { engine: Engine; folder: strin
   const found = (id: string, principal: Principal): Job => {
     const job = jobs.get(id);
     if (job !== undefined && (job.info.user === principal.name || principal.kind === 'admin')) return job;
-    throw new WatershedError('not_found', `there is no statement ${id}`, { hint: 'Results are kept for an hour, and until the server stops.' });
+    throw new WatershedError('not_found', `there is no statement ${id}`, {
+      hint: 'Results are kept for an hour, and until the server stops.',
+    });
   };
   return {
     start(request, principal) {
       const own = [...jobs.values()].filter(({ info }) => info.user === principal.name).length;
       if (own >= perUserMax) {
-        throw new WatershedError('rate_limited', `${principal.name} has ${own} statements already`, { hint: 'Remove one: DELETE /api/statements/:id.' });
+        throw new WatershedError('rate_limited', `${principal.name} has ${own} statements already`, {
+          hint: 'Remove one: DELETE /api/statements/:id.',
+        });
       }
       const id = randomUUID();
       const { sql, format } = request;
       const info: StatementInfo = {
-        id, sql, user: principal.name, format: format.name, status: 'running', startedAt: new Date(clock.now()).toISOString(), elapsedMs: 0,
+        id,
+        sql,
+        user: principal.name,
+        format: format.name,
+        status: 'running',
+        startedAt: new Date(clock.now()).toISOString(),
+        elapsedMs: 0,
       };
       const job: Job = {
-        info, format, path: join(folder, id), startedMs: clock.monotonic(), stop: new AbortController(), cancelExpiry: undefined, running: Promise.resolve(),
+        info,
+        format,
+        path: join(folder, id),
+        startedMs: clock.monotonic(),
+        stop: new AbortController(),
+        cancelExpiry: undefined,
+        running: Promise.resolve(),
       };
       jobs.set(id, job);
       job.running = runJob(engine, job, request, clock, logger).finally(() => {
@@ -99,14 +128,24 @@ export async function createLongStatements(deps: { engine: Engine; folder: strin
       });
       return info;
     },
-    list: (principal) => [...jobs.values()].filter(({ info }) => info.user === principal.name || principal.kind === 'admin').map((job) => shown(job, clock)),
+    list: (principal) =>
+      [...jobs.values()]
+        .filter(({ info }) => info.user === principal.name || principal.kind === 'admin')
+        .map((job) => shown(job, clock)),
     get: (id, principal) => shown(found(id, principal), clock),
     async result(id, principal) {
       const job = found(id, principal);
       const { status, error } = job.info;
-      if (status === 'running') throw new WatershedError('conflict', `statement ${id} is still running`, { hint: `GET /api/statements/${id} says how far it is.` });
+      if (status === 'running')
+        throw new WatershedError('conflict', `statement ${id} is still running`, {
+          hint: `GET /api/statements/${id} says how far it is.`,
+        });
       if (status !== 'done') {
-        throw new WatershedError(error?.code ?? 'cancelled', error?.detail ?? 'the statement was cancelled', error?.hint === undefined ? {} : { hint: error.hint });
+        throw new WatershedError(
+          error?.code ?? 'cancelled',
+          error?.detail ?? 'the statement was cancelled',
+          error?.hint === undefined ? {} : { hint: error.hint },
+        );
       }
       return { format: job.format, bytes: (await stat(job.path)).size, stream: createReadStream(job.path) };
     },
@@ -126,7 +165,11 @@ function shown(job: Job, clock: Clock): StatementInfo {
 
 /** Runs the statement into its file and keeps its state. Never rejects. */
 async function runJob(
-  engine: Engine, job: Job, request: Parameters<LongStatements['start']>[0], clock: Clock, logger: Logger,
+  engine: Engine,
+  job: Job,
+  request: Parameters<LongStatements['start']>[0],
+  clock: Clock,
+  logger: Logger,
 ): Promise<void> {
   const { sql, params, limits, limited, format } = request;
   const end = (more: Partial<StatementInfo>): void => {
@@ -135,17 +178,29 @@ async function runJob(
   };
   try {
     const result = await engine.run({
-      sql, params, user: job.info.user, encoding: format.encoding, limits, signal: job.stop.signal,
+      sql,
+      params,
+      user: job.info.user,
+      encoding: format.encoding,
+      limits,
+      signal: job.stop.signal,
       onProgress(percent) {
         if (percent !== undefined) job.info = { ...job.info, percent };
       },
     });
     job.info = { ...job.info, columns: result.columns };
-    await pipeline(Readable.from(await bodyOf(result, format, limited, logger), { objectMode: false }), createWriteStream(job.path, { mode: 0o600 }));
+    await pipeline(
+      Readable.from(await bodyOf(result, format, limited, logger), { objectMode: false }),
+      createWriteStream(job.path, { mode: 0o600 }),
+    );
     const { rows, bytes, truncated } = await result.summary;
     end({ status: 'done', rowCount: rows, bytes, truncated });
   } catch (error) {
     await rm(job.path, { force: true }).catch(() => undefined);
-    end(isWatershedError(error, 'cancelled') ? { status: 'cancelled' } : { status: 'failed', error: problemOf(knownError(error, logger)) });
+    end(
+      isWatershedError(error, 'cancelled')
+        ? { status: 'cancelled' }
+        : { status: 'failed', error: problemOf(knownError(error, logger)) },
+    );
   }
 }

@@ -7,7 +7,9 @@ import { WatershedError } from '#core/errors.ts';
 import { type ChildOptions, frameKinds, frameReader, type FromChild, sendMessage, type ToChild } from './protocol.ts';
 
 /** What a child sent: a message, or encoded rows. */
-export type Frame = { readonly kind: 'message'; readonly message: FromChild } | { readonly kind: 'rows'; readonly bytes: Uint8Array };
+export type Frame =
+  | { readonly kind: 'message'; readonly message: FromChild }
+  | { readonly kind: 'rows'; readonly bytes: Uint8Array };
 
 /** One running child. Whoever has it sends and reads in turn; nobody else does. */
 export interface EngineChild {
@@ -43,7 +45,9 @@ export async function startChild(options: ChildOptions, clock: Clock): Promise<E
   // Built, the same files are JavaScript.
   const program = new URL(`./child/main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
   const process = spawn(globalThis.process.execPath, ['--max-old-space-size=256', fileURLToPath(program)], {
-    env: { TZ: 'UTC' }, stdio: ['ignore', 'ignore', 'inherit', 'pipe'], cwd: options.tempDir,
+    env: { TZ: 'UTC' },
+    stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
+    cwd: options.tempDir,
   });
   const socket = process.stdio[3];
   if (!(socket instanceof Socket) || process.pid === undefined) {
@@ -57,8 +61,14 @@ export async function startChild(options: ChildOptions, clock: Clock): Promise<E
     child.send({ type: 'start', options });
     const frame = await child.next();
     if (frame.kind === 'message' && frame.message.type === 'ready') return child;
-    throw new WatershedError('unavailable', `the process for SQL statements does not start: ${
-      frame.kind === 'message' && frame.message.type === 'failed' ? frame.message.error.message : 'it said something else'}`);
+    throw new WatershedError(
+      'unavailable',
+      `the process for SQL statements does not start: ${
+        frame.kind === 'message' && frame.message.type === 'failed'
+          ? frame.message.error.message
+          : 'it said something else'
+      }`,
+    );
   } catch (error) {
     child.kill();
     throw error;
@@ -86,7 +96,10 @@ function createChild(process: ChildProcess, pid: number, socket: Socket, tempDir
   const ended = new Promise<void>((resolve) => {
     const end = (exitCode: unknown, exitSignal?: unknown): void => {
       ending = typeof exitSignal === 'string' ? exitSignal : String(exitCode);
-      if (alive) void rm(tempDir, { recursive: true, force: true }).catch(() => undefined).then(resolve);
+      if (alive)
+        void rm(tempDir, { recursive: true, force: true })
+          .catch(() => undefined)
+          .then(resolve);
       alive = false;
       wake?.();
     };
@@ -101,7 +114,9 @@ function createChild(process: ChildProcess, pid: number, socket: Socket, tempDir
   });
   socket.on('error', kill);
   return {
-    pid, ended, kill,
+    pid,
+    ended,
+    kill,
     shown: new Map(),
     get alive() {
       return alive;

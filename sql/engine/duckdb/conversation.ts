@@ -52,7 +52,7 @@ export async function converse(request: Request): Promise<Conversation> {
         if (answer.summary === undefined) throw new WatershedError('internal', 'the statement has not ended');
         return answer.summary;
       },
-      async* rows() {
+      async *rows() {
         let over = false;
         try {
           for (;;) {
@@ -82,7 +82,13 @@ export async function converse(request: Request): Promise<Conversation> {
 
 /** Everything up to the columns. */
 async function begin(request: Request, watch: Watch): Promise<Extract<FromChild, { type: 'columns' }>> {
-  const { lease: { child }, statement, only, planner, names } = request;
+  const {
+    lease: { child },
+    statement,
+    only,
+    planner,
+    names,
+  } = request;
   const ask = async <Type extends FromChild['type']>(type: Type): Promise<Extract<FromChild, { type: Type }>> => {
     const frame = await nextFrame(child, watch, statement);
     if (frame.kind === 'rows') throw new WatershedError('internal', `rows came in place of ${type}`);
@@ -101,7 +107,14 @@ async function begin(request: Request, watch: Watch): Promise<Extract<FromChild,
     child.send({ type: 'abandon' });
     throw watch.reason;
   }
-  child.send({ type: 'run', lake: unsent(lake, child), encoding: statement.encoding, limits: statement.limits, only, tellsProgress: statement.onProgress !== undefined });
+  child.send({
+    type: 'run',
+    lake: unsent(lake, child),
+    encoding: statement.encoding,
+    limits: statement.limits,
+    only,
+    tellsProgress: statement.onProgress !== undefined,
+  });
   try {
     return await ask('columns');
   } catch (error) {
@@ -130,7 +143,7 @@ async function nextFrame(child: EngineChild, watch: Watch, statement: Statement)
       statement.onProgress?.(frame.message.percent);
     }
   } catch (error) {
-    throw child.alive ? error : watch.reason ?? endedError(child.ending, error);
+    throw child.alive ? error : (watch.reason ?? endedError(child.ending, error));
   }
 }
 
@@ -153,12 +166,17 @@ async function drain(child: EngineChild, watch: Watch): Promise<void> {
 }
 
 function received(error: WireError): WatershedError {
-  return new WatershedError(error.code, error.message, { context: error.context, ...(error.hint === undefined ? {} : { hint: error.hint }) });
+  return new WatershedError(error.code, error.message, {
+    context: error.context,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+  });
 }
 
 function endedError(ending: string, cause: unknown): WatershedError {
   return new WatershedError('internal', `the process that ran the statement ended by itself (${ending})`, {
-    cause, hint: 'Run it again; if it ends again, ask for less at a time and report the statement.', context: { sqlstate: 'XX000', ending },
+    cause,
+    hint: 'Run it again; if it ends again, ask for less at a time and report the statement.',
+    context: { sqlstate: 'XX000', ending },
   });
 }
 

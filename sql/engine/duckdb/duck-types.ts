@@ -1,14 +1,25 @@
 import { WatershedError } from '#core/errors.ts';
 
-/** A type of Iceberg as far as DuckDB's name of it needs to know. */
-export type IcebergShape = string
+/** A type of Iceberg, so much of it that DuckDB's name can be told. */
+export type IcebergShape =
+  | string
   | { readonly type: 'list'; readonly element: IcebergShape }
   | { readonly type: 'map'; readonly key: IcebergShape; readonly value: IcebergShape }
   | { readonly type: 'struct'; readonly fields: readonly { readonly name: string; readonly type: IcebergShape }[] };
 
 const primitives: Readonly<Record<string, string>> = {
-  boolean: 'BOOLEAN', int: 'INTEGER', long: 'BIGINT', float: 'FLOAT', double: 'DOUBLE', date: 'DATE', time: 'TIME', timestamp: 'TIMESTAMP',
-  timestamptz: 'TIMESTAMP WITH TIME ZONE', string: 'VARCHAR', uuid: 'UUID', binary: 'BLOB',
+  boolean: 'BOOLEAN',
+  int: 'INTEGER',
+  long: 'BIGINT',
+  float: 'FLOAT',
+  double: 'DOUBLE',
+  date: 'DATE',
+  time: 'TIME',
+  timestamp: 'TIMESTAMP',
+  timestamptz: 'TIMESTAMP WITH TIME ZONE',
+  string: 'VARCHAR',
+  uuid: 'UUID',
+  binary: 'BLOB',
 };
 
 /** DuckDB's name of an Iceberg type (specification, Primitive Types). `unsupported` for what we cannot read. */

@@ -62,10 +62,13 @@ export function createDuckEngine(options: DuckEngineOptions): Engine {
       for await (const _rows of conversation.rows()); // there are none; this reads to the end
       return { columns: conversation.columns, parameters: conversation.parameters };
     },
-    tables: async () => await Promise.all(tableNames().flatMap((name) => [
-      tableInfo(lakeSchema, name, async () => await planner.columns(name)),
-      tableInfo(storeNamespace, name, async () => await planner.columns(name)),
-    ])),
+    tables: async () =>
+      await Promise.all(
+        tableNames().flatMap((name) => [
+          tableInfo(lakeSchema, name, async () => await planner.columns(name)),
+          tableInfo(storeNamespace, name, async () => await planner.columns(name)),
+        ]),
+      ),
     [Symbol.asyncDispose]: async () => await pool[Symbol.asyncDispose](),
   };
 }
@@ -78,7 +81,7 @@ function resultOf(conversation: Conversation, elapsedMs: () => number): Result {
     columns: conversation.columns,
     summary: summary.promise,
     chunks: {
-      async* [Symbol.asyncIterator]() {
+      async *[Symbol.asyncIterator]() {
         try {
           yield* conversation.rows();
           summary.resolve({ ...conversation.summary(), elapsedMs: elapsedMs() });
@@ -101,13 +104,21 @@ function lakeNames(): LakeNames {
   return [lakeSchema, storeNamespace].map((schema) => ({ schema, names: tableNames() }));
 }
 
-async function tableInfo(schema: string, name: TableName, columns: () => Promise<readonly ResultColumn[]>): Promise<TableInfo> {
+async function tableInfo(
+  schema: string,
+  name: TableName,
+  columns: () => Promise<readonly ResultColumn[]>,
+): Promise<TableInfo> {
   const docs = new Map<string, string>(tables[name].columns.map((column) => [column.name, column.doc]));
   const known = schema === lakeSchema ? (column: ResultColumn): boolean => docs.has(column.name) : () => true;
   return {
-    schema, name, comment: tables[name].comment,
+    schema,
+    name,
+    comment: tables[name].comment,
     columns: (await columns()).filter(known).map((column) => ({
-      name: column.name, type: column.type, comment: docs.get(column.name) ?? '',
+      name: column.name,
+      type: column.type,
+      comment: docs.get(column.name) ?? '',
     })),
   };
 }

@@ -41,23 +41,32 @@ export function createPlanner(deps: { catalog: Catalog; store: Store; cache: Tab
       const names = [...new Set([...want.store.values()].map(({ table }) => table))];
       const locations = await catalog.loadAll(names.map((name) => ({ namespace, name })));
       const locationOf = new Map(names.map((name, index) => [name, locations[index]]));
-      const planned = [...want.store].map(async ([name, wanted]): Promise<SentTable & Required<Pick<SentTable, 'content'>>> => {
-        const location = locationOf.get(wanted.table);
-        const filter = merged(wanted.filters);
-        const key = JSON.stringify([location ?? `no ${wanted.table}`, choiceKey(wanted.at), wanted.rows, filter ?? null]);
-        let content = plans.get(key);
-        if (content === undefined) {
-          content = await contentOf(store, cache, await metadataAt(location), wanted, filter);
-          plans.set(key, content, content.files.length + 1);
-        }
-        return { name, key, content };
-      });
+      const planned = [...want.store].map(
+        async ([name, wanted]): Promise<SentTable & Required<Pick<SentTable, 'content'>>> => {
+          const location = locationOf.get(wanted.table);
+          const filter = merged(wanted.filters);
+          const key = JSON.stringify([
+            location ?? `no ${wanted.table}`,
+            choiceKey(wanted.at),
+            wanted.rows,
+            filter ?? null,
+          ]);
+          let content = plans.get(key);
+          if (content === undefined) {
+            content = await contentOf(store, cache, await metadataAt(location), wanted, filter);
+            plans.set(key, content, content.files.length + 1);
+          }
+          return { name, key, content };
+        },
+      );
       const sent = await Promise.all(planned);
       const keyOfView = new Map(sent.map(({ name, key }) => [name, key]));
       return {
         tables: sent,
         helpers: [...want.helpers].map((name) => ({
-          name, reads: {}, key: JSON.stringify(helpers[name].uses.map((table) => keyOfView.get(table))),
+          name,
+          reads: {},
+          key: JSON.stringify(helpers[name].uses.map((table) => keyOfView.get(table))),
         })),
         views: [...want.views].map(([name, { of, reads }]) => ({ name, of, reads, key: JSON.stringify(reads) })),
       };
@@ -82,13 +91,25 @@ function isTableName(name: string): name is TableName {
 /** What must be made for the tables a statement asks, and what those lean on. */
 function collect(asked: readonly AskedTable[], introspects: boolean): Collected {
   const found: Collected = { store: new Map(), helpers: new Set(), views: new Map() };
-  const want = (name: string, table: TableName, at: SnapshotChoice, filter: Filter | undefined, rows: boolean): void => {
+  const want = (
+    name: string,
+    table: TableName,
+    at: SnapshotChoice,
+    filter: Filter | undefined,
+    rows: boolean,
+  ): void => {
     const known = found.store.get(name);
     if (known === undefined) return void found.store.set(name, { table, at, filters: [filter], rows });
     known.filters.push(filter);
     known.rows ||= rows;
   };
-  const wantView = (name: string, table: TableName, at: SnapshotChoice, filter: Filter | undefined, rows: boolean): void => {
+  const wantView = (
+    name: string,
+    table: TableName,
+    at: SnapshotChoice,
+    filter: Filter | undefined,
+    rows: boolean,
+  ): void => {
     const view = lakeViews[table];
     for (const used of view.uses) {
       if (used === table) want(name, table, at, prunable(filter, view.prunable), rows);
@@ -101,7 +122,8 @@ function collect(asked: readonly AskedTable[], introspects: boolean): Collected 
     found.views.set(name, { of: table, reads: { [table]: name } });
   };
   for (const table of asked) {
-    if (!isTableName(table.name)) throw new WatershedError('internal', `the guard let ${table.name} pass, which is no table`);
+    if (!isTableName(table.name))
+      throw new WatershedError('internal', `the guard let ${table.name} pass, which is no table`);
     const name = table.travel === undefined ? table.name : `${table.name}@${table.travel.number}`;
     (table.schema === 'lake' ? wantView : want)(name, table.name, choice(table), table.filter, true);
   }
@@ -138,16 +160,28 @@ function merged(filters: readonly (Filter | undefined)[]): Filter | undefined {
 }
 
 async function contentOf(
-  store: Store, cache: TableCache, metadata: TableMetadata | undefined, wanted: Wanted, filter: Filter | undefined,
+  store: Store,
+  cache: TableCache,
+  metadata: TableMetadata | undefined,
+  wanted: Wanted,
+  filter: Filter | undefined,
 ): Promise<NonNullable<SentTable['content']>> {
   const columns = columnsOf(wanted.table, metadata, wanted.at);
   if (metadata === undefined || !wanted.rows) return { columns, files: [] };
   const plan = await planScan({ store, metadata, cache, ...wanted.at, ...(filter === undefined ? {} : { filter }) });
-  const files = await Promise.all(plan.files.map(async ({ path, deletes }): Promise<SentFile> => {
-    const local = await localPath(store, path);
-    if (deletes.length === 0) return { path: local };
-    return { path: local, deletes: { calledBy: path, files: await Promise.all(deletes.map(async (each) => await localPath(store, each))) } };
-  }));
+  const files = await Promise.all(
+    plan.files.map(async ({ path, deletes }): Promise<SentFile> => {
+      const local = await localPath(store, path);
+      if (deletes.length === 0) return { path: local };
+      return {
+        path: local,
+        deletes: {
+          calledBy: path,
+          files: await Promise.all(deletes.map(async (each) => await localPath(store, each))),
+        },
+      };
+    }),
+  );
   return { columns, files };
 }
 
@@ -158,7 +192,12 @@ function columnsOf(table: TableName, metadata: TableMetadata | undefined, at: Sn
   const ids = new Set(fields.map(({ id }) => id));
   const names = new Set(fields.map(({ name }) => name.toLowerCase()));
   for (const { id, name, type } of tables[table].columns) {
-    if (!ids.has(id) && !names.has(name)) columns.push({ id, name, type: duckType(typeof type === 'string' ? type : { type: 'list', element: type.list }) });
+    if (!ids.has(id) && !names.has(name))
+      columns.push({
+        id,
+        name,
+        type: duckType(typeof type === 'string' ? type : { type: 'list', element: type.list }),
+      });
   }
   return columns;
 }
@@ -166,7 +205,8 @@ function columnsOf(table: TableName, metadata: TableMetadata | undefined, at: Sn
 /** A file of a store on the local disk needs no question; the others are fetched once and kept by the store. */
 async function localPath(store: Store, path: string): Promise<string> {
   const key = keyOf(store, path);
-  if (key === undefined) throw new WatershedError('foreign_lake', `${path} does not lie in this lake's store, ${store.uri}`);
+  if (key === undefined)
+    throw new WatershedError('foreign_lake', `${path} does not lie in this lake's store, ${store.uri}`);
   const canonical = canonicalPath(path);
   return canonical.startsWith('file:///') ? canonical.slice('file://'.length) : await store.localPath(key);
 }

@@ -125,10 +125,12 @@ class Pool implements ChildPool {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     this.#failAll(stoppingError());
-    await Promise.all([...this.#all].map(async (child) => {
-      child.kill();
-      await child.ended;
-    }));
+    await Promise.all(
+      [...this.#all].map(async (child) => {
+        child.kill();
+        await child.ended;
+      }),
+    );
   }
 
   /** Gives idle children to those who wait. */
@@ -136,7 +138,7 @@ class Pool implements ChildPool {
     while (this.#idle.length > 0) {
       // The last child that is free is the express one, once there are more than the regular number.
       const express = this.#regularBusy() >= this.#options.children;
-      const waiter = express ? this.#short.next() : this.#long.next() ?? this.#short.next();
+      const waiter = express ? this.#short.next() : (this.#long.next() ?? this.#short.next());
       if (waiter === undefined) return;
       const child = this.#idle.pop();
       if (child !== undefined) waiter.give(this.#lease(child, express));
@@ -149,7 +151,12 @@ class Pool implements ChildPool {
 
   #lease(child: EngineChild, onExpress: boolean): Lease {
     const sinceMs = this.#options.clock.monotonic();
-    const busy: Busy = { sinceMs, cpuBeforeMs: onExpress ? child.cpuMs() : Promise.resolve(undefined), onExpress, sendBack: undefined };
+    const busy: Busy = {
+      sinceMs,
+      cpuBeforeMs: onExpress ? child.cpuMs() : Promise.resolve(undefined),
+      onExpress,
+      sendBack: undefined,
+    };
     this.#busy.set(child, busy);
     this.#tick();
     return {
@@ -223,7 +230,12 @@ class Pool implements ChildPool {
     if (this.#closed || this.#all.size + this.#starting >= this.#options.children + 2) return;
     this.#starting += 1;
     const started = startChild(childOptions(this.#options, this.#number++), this.#options.clock);
-    void started.finally(() => this.#starting--).then((child) => this.#add(child), (error: unknown) => this.#failed(error));
+    void started
+      .finally(() => this.#starting--)
+      .then(
+        (child) => this.#add(child),
+        (error: unknown) => this.#failed(error),
+      );
   }
 
   #add(child: EngineChild): void {

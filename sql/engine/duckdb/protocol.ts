@@ -24,8 +24,14 @@ import type { HelperName } from '../views.ts';
 export type ToChild =
   | { readonly type: 'start'; readonly options: ChildOptions }
   | { readonly type: 'prepare'; readonly sql: string; readonly params: readonly WireParam[]; readonly lake: LakeNames }
-  | { readonly type: 'run'; readonly lake: SentLake; readonly encoding: Encoding; readonly limits: Limits;
-      readonly only: 'run' | 'describe'; readonly tellsProgress: boolean }
+  | {
+      readonly type: 'run';
+      readonly lake: SentLake;
+      readonly encoding: Encoding;
+      readonly limits: Limits;
+      readonly only: 'run' | 'describe';
+      readonly tellsProgress: boolean;
+    }
   | { readonly type: 'abandon' }
   | { readonly type: 'cancel' };
 
@@ -59,14 +65,21 @@ export interface AskedTable {
   readonly name: string;
   readonly filter?: Filter;
   /** A snapshot other than the current one; then the statement calls the table `<name>@<number>`. */
-  readonly travel?: { readonly number: number; readonly snapshotId: string } | { readonly number: number; readonly asOfMs: number };
+  readonly travel?:
+    | { readonly number: number; readonly snapshotId: string }
+    | { readonly number: number; readonly asOfMs: number };
 }
 
 /** What a statement may see: made in this order, helpers and views by their definitions in `views.ts`. */
 export interface SentLake {
   readonly tables: readonly SentTable[];
   readonly helpers: readonly { readonly name: HelperName; readonly key: string; readonly reads: Reads }[];
-  readonly views: readonly { readonly name: string; readonly of: TableName; readonly key: string; readonly reads: Reads }[];
+  readonly views: readonly {
+    readonly name: string;
+    readonly of: TableName;
+    readonly key: string;
+    readonly reads: Reads;
+  }[];
 }
 
 /** Which store view stands for a table: itself, or `posts@1` for an older snapshot. */

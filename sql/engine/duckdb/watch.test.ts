@@ -5,7 +5,14 @@ import { watchStatement } from './watch.ts';
 
 function pretendedChild(resident = 1): EngineChild & { sent: ToChild[]; kills: number; resident: number } {
   const child = {
-    pid: 1, shown: new Map<string, string>(), alive: true, ending: '', sent: [] as ToChild[], kills: 0, resident, ended: new Promise<void>(() => undefined),
+    pid: 1,
+    shown: new Map<string, string>(),
+    alive: true,
+    ending: '',
+    sent: [] as ToChild[],
+    kills: 0,
+    resident,
+    ended: new Promise<void>(() => undefined),
     send: (message: ToChild) => void child.sent.push(message),
     next: async () => await Promise.reject(new Error('nothing')),
     kill: () => void (child.kills += 1),

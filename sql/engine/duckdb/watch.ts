@@ -24,7 +24,12 @@ export interface Watch {
 /** How often a child's size is looked at: at some GB/s it grows by some hundred MB in between. */
 const residentIntervalMs = 100;
 
-export function watchStatement(child: EngineChild, timeoutMs: number, signal: AbortSignal, options: WatchOptions): Watch {
+export function watchStatement(
+  child: EngineChild,
+  timeoutMs: number,
+  signal: AbortSignal,
+  options: WatchOptions,
+): Watch {
   const { clock, graceMs, residentBytesMax } = options;
   let reason: WatershedError | undefined;
   let over = false;
@@ -75,8 +80,12 @@ function timeoutError(timeoutMs: number): WatershedError {
 }
 
 function memoryError(bytesMax: number): WatershedError {
-  return new WatershedError('limit_exceeded', `the statement took more than ${Math.round(bytesMax / 2 ** 20)} MiB of memory`, {
-    hint: 'Ask for fewer rows or groups, or raise WATERSHED_MEMORY_BYTES.',
-    context: { sqlstate: '53200', bytesMax },
-  });
+  return new WatershedError(
+    'limit_exceeded',
+    `the statement took more than ${Math.round(bytesMax / 2 ** 20)} MiB of memory`,
+    {
+      hint: 'Ask for fewer rows or groups, or raise WATERSHED_MEMORY_BYTES.',
+      context: { sqlstate: '53200', bytesMax },
+    },
+  );
 }

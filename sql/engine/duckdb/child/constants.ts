@@ -1,5 +1,10 @@
 import {
-  type DuckDBConnection, DuckDBDateValue, DuckDBDecimalValue, DuckDBTimestampTZValue, DuckDBTimestampValue, type DuckDBPreparedStatement,
+  type DuckDBConnection,
+  DuckDBDateValue,
+  DuckDBDecimalValue,
+  DuckDBTimestampTZValue,
+  DuckDBTimestampValue,
+  type DuckDBPreparedStatement,
   type DuckDBValue,
 } from '@duckdb/node-api';
 import { messageOf, WatershedError } from '#core/errors.ts';
@@ -9,7 +14,10 @@ import type { Comparison, Travel } from '../../../guard/verdict.ts';
 import type { Param } from '../../engine.ts';
 
 /** Computes the constant expressions of a statement, by DuckDB itself, from their parse trees. */
-export function createConstants(connection: DuckDBConnection, params: readonly Param[]): {
+export function createConstants(
+  connection: DuckDBConnection,
+  params: readonly Param[],
+): {
   /** Undefined where nothing can be said. What cannot be computed or told apart by files is left out. */
   filter(comparisons: readonly Comparison[]): Promise<Filter | undefined>;
   snapshot(travel: Travel): Promise<{ snapshotId: string } | { asOfMs: number }>;
@@ -29,15 +37,21 @@ export function createConstants(connection: DuckDBConnection, params: readonly P
     },
     async snapshot({ unit, expression }) {
       const value = await evaluate(connection, expression, params).catch((error: unknown) => {
-        throw new WatershedError('statement_failed', `AT (${unit} => …) cannot be computed: ${messageOf(error)}`, { cause: error });
+        throw new WatershedError('statement_failed', `AT (${unit} => …) cannot be computed: ${messageOf(error)}`, {
+          cause: error,
+        });
       });
       if (unit === 'VERSION') {
         if (typeof value === 'number' || typeof value === 'bigint') return { snapshotId: String(value) };
-        throw new WatershedError('statement_failed', 'AT (VERSION => …) wants the number of a snapshot', { context: { sqlstate: '42804' } });
+        throw new WatershedError('statement_failed', 'AT (VERSION => …) wants the number of a snapshot', {
+          context: { sqlstate: '42804' },
+        });
       }
       const micros = plain(typeof value === 'string' ? await evaluateText(connection, value) : value);
       if (typeof micros === 'number') return { asOfMs: Math.floor(micros / 1000) };
-      throw new WatershedError('statement_failed', 'AT (TIMESTAMP => …) wants an instant', { context: { sqlstate: '42804' } });
+      throw new WatershedError('statement_failed', 'AT (TIMESTAMP => …) wants an instant', {
+        context: { sqlstate: '42804' },
+      });
     },
   };
 }
@@ -47,7 +61,8 @@ function plain(value: DuckDBValue | undefined): string | number | boolean | unde
   if (typeof value === 'string' || typeof value === 'boolean') return value;
   if (typeof value === 'number') return Number.isFinite(value) ? value : undefined;
   if (typeof value === 'bigint') return exact(value);
-  if (value instanceof DuckDBTimestampTZValue || value instanceof DuckDBTimestampValue) return value.isFinite ? exact(value.micros) : undefined;
+  if (value instanceof DuckDBTimestampTZValue || value instanceof DuckDBTimestampValue)
+    return value.isFinite ? exact(value.micros) : undefined;
   if (value instanceof DuckDBDateValue) return value.isFinite ? exact(BigInt(value.days) * 86_400_000_000n) : undefined;
   if (value instanceof DuckDBDecimalValue) return value.toDouble();
   return undefined;
@@ -58,7 +73,11 @@ function exact(value: bigint): number | undefined {
   return Number.isSafeInteger(number) ? number : undefined;
 }
 
-async function tryEvaluate(connection: DuckDBConnection, expression: JsonObject, params: readonly Param[]): Promise<DuckDBValue | undefined> {
+async function tryEvaluate(
+  connection: DuckDBConnection,
+  expression: JsonObject,
+  params: readonly Param[],
+): Promise<DuckDBValue | undefined> {
   try {
     return await evaluate(connection, expression, params);
   } catch {
@@ -66,7 +85,11 @@ async function tryEvaluate(connection: DuckDBConnection, expression: JsonObject,
   }
 }
 
-async function evaluate(connection: DuckDBConnection, expression: JsonObject, params: readonly Param[]): Promise<DuckDBValue> {
+async function evaluate(
+  connection: DuckDBConnection,
+  expression: JsonObject,
+  params: readonly Param[],
+): Promise<DuckDBValue> {
   const template = await templateOf(connection);
   const tree = JSON.stringify(withExpression(template, expression, params.length));
   const text = await connection.runAndReadAll('SELECT json_deserialize_sql($1::JSON)', [tree]);
@@ -99,10 +122,19 @@ async function templateOf(connection: DuckDBConnection): Promise<Json> {
 function withExpression(tree: Json, expression: JsonObject, paramCount: number): Json {
   const statement = isObject(tree) ? listOf(tree, 'statements')[0] : undefined;
   const node = isObject(statement) ? statement['node'] : undefined;
-  if (!isObject(tree) || !isObject(statement) || !isObject(node)) throw new WatershedError('internal', 'SELECT 1 has no parse tree');
-  const params = Array.from({ length: paramCount }, (_, index) =>
-    ({ class: 'PARAMETER', type: 'VALUE_PARAMETER', alias: '', query_location: 0, identifier: String(index + 1) }));
-  return { ...tree, statements: [{ ...statement, node: { ...node, select_list: [{ ...expression, alias: '' }, ...params] } }] };
+  if (!isObject(tree) || !isObject(statement) || !isObject(node))
+    throw new WatershedError('internal', 'SELECT 1 has no parse tree');
+  const params = Array.from({ length: paramCount }, (_, index) => ({
+    class: 'PARAMETER',
+    type: 'VALUE_PARAMETER',
+    alias: '',
+    query_location: 0,
+    identifier: String(index + 1),
+  }));
+  return {
+    ...tree,
+    statements: [{ ...statement, node: { ...node, select_list: [{ ...expression, alias: '' }, ...params] } }],
+  };
 }
 
 /** Binds parameters by their number; a statement that wants one that was not given is the user's mistake. */
@@ -113,7 +145,8 @@ export function bindParams(statement: DuckDBPreparedStatement, params: readonly 
     const value = params[number - 1];
     if (!Number.isInteger(number) || value === undefined) {
       throw new WatershedError('statement_failed', `there is no value for parameter $${name}`, {
-        hint: 'Parameters are $1, $2, … or ?, with one value each.', context: { sqlstate: '42P02' },
+        hint: 'Parameters are $1, $2, … or ?, with one value each.',
+        context: { sqlstate: '42P02' },
       });
     }
     bindParam(statement, index, value);
@@ -125,7 +158,10 @@ export function parameterName(statement: DuckDBPreparedStatement, index: number)
   try {
     return statement.parameterName(index);
   } catch (cause) {
-    throw new WatershedError('statement_failed', 'parameters are numbered from $1 on, without gaps', { cause, context: { sqlstate: '42P02' } });
+    throw new WatershedError('statement_failed', 'parameters are numbered from $1 on, without gaps', {
+      cause,
+      context: { sqlstate: '42P02' },
+    });
   }
 }
 

@@ -28,7 +28,12 @@ export function engineError(error: unknown, place: Place): WatershedError {
 }
 
 export function wireError(error: WatershedError): WireError {
-  return { code: error.code, message: error.message, context: error.context, ...(error.hint === undefined ? {} : { hint: error.hint }) };
+  return {
+    code: error.code,
+    message: error.message,
+    context: error.context,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+  };
 }
 
 function parseError(text: string): EngineError {
@@ -45,27 +50,27 @@ function parseError(text: string): EngineError {
 type Judgement = readonly [code: ErrorCode, sqlstate: string, hint?: string];
 
 const plainKinds: Readonly<Record<string, Judgement>> = {
-  'Parser': ['statement_failed', '42601'],
-  'Syntax': ['statement_failed', '42601'],
-  'Conversion': ['statement_failed', '22P02'],
+  Parser: ['statement_failed', '42601'],
+  Syntax: ['statement_failed', '42601'],
+  Conversion: ['statement_failed', '22P02'],
   'Out of Range': ['statement_failed', '22003'],
   'Invalid Input': ['statement_failed', '22023'],
   'Invalid Type': ['statement_failed', '42804'],
   'Mismatch Type': ['statement_failed', '42804'],
-  'Decimal': ['statement_failed', '22003'],
+  Decimal: ['statement_failed', '22003'],
   'Divide by Zero': ['statement_failed', '22012'],
-  'Constraint': ['statement_failed', '23000'],
+  Constraint: ['statement_failed', '23000'],
   'Not implemented': ['statement_failed', '0A000'],
-  'Expression': ['statement_failed', '42601'],
+  Expression: ['statement_failed', '42601'],
   'Parameter Not Allowed': ['statement_failed', '42P02'],
   'Parameter Not Resolved': ['statement_failed', '42P18'],
-  'Permission': ['statement_refused', '42501', 'Only the tables of schemas lake and store can be read.'],
-  'INTERRUPT': ['cancelled', '57014'],
-  'Interrupt': ['cancelled', '57014'],
+  Permission: ['statement_refused', '42501', 'Only the tables of schemas lake and store can be read.'],
+  INTERRUPT: ['cancelled', '57014'],
+  Interrupt: ['cancelled', '57014'],
   'Out of Memory': ['limit_exceeded', '53200', 'Ask for fewer rows or groups, or raise WATERSHED_MEMORY_BYTES.'],
-  'IO': ['unavailable', '58030', 'Run the statement again; if it stays so, `watershed doctor` looks at the files.'],
-  'INTERNAL': ['internal', 'XX000'],
-  'FATAL': ['internal', 'XX000'],
+  IO: ['unavailable', '58030', 'Run the statement again; if it stays so, `watershed doctor` looks at the files.'],
+  INTERNAL: ['internal', 'XX000'],
+  FATAL: ['internal', 'XX000'],
 };
 
 function verdictOn(kind: string, error: EngineError, message: string): Judgement {

@@ -20,7 +20,10 @@ export interface Judged {
 
 /** Parses a statement and judges it. Nothing is bound and no file is touched. */
 export async function judgeStatement(
-  connection: DuckDBConnection, sql: string, params: readonly Param[], names: LakeNames,
+  connection: DuckDBConnection,
+  sql: string,
+  params: readonly Param[],
+  names: LakeNames,
 ): Promise<Judged> {
   const explained = partExplain(sql);
   const bodyBytes = Buffer.byteLength(sql.slice(0, explained.start));
@@ -36,7 +39,9 @@ export async function judgeStatement(
     // What runs is what was judged: a text that we changed is parsed and judged anew.
     if (renamed) judge(await parse(connection, body, sql, bodyBytes), withSnapshots(lake, tables));
     return {
-      sql: explained.prefix + body, tables, introspects: verdict.introspects,
+      sql: explained.prefix + body,
+      tables,
+      introspects: verdict.introspects,
       place: renamed ? () => undefined : placeIn(sql, explained, bodyBytes),
     };
   } catch (error) {
@@ -67,10 +72,11 @@ export function viewName({ name, travel }: AskedTable): string {
   return travel === undefined ? name : `${name}@${travel.number}`;
 }
 
-const refused = 'Allowed is one statement: SELECT, WITH, VALUES, TABLE, FROM, PIVOT … ON … IN (…), UNPIVOT, DESCRIBE, SUMMARIZE, '
-  + 'SHOW TABLES or EXPLAIN, over the tables of schemas lake and store.';
+const refused =
+  'Allowed is one statement: SELECT, WITH, VALUES, TABLE, FROM, PIVOT … ON … IN (…), UNPIVOT, DESCRIBE, SUMMARIZE, ' +
+  'SHOW TABLES or EXPLAIN, over the tables of schemas lake and store.';
 
-/** The one SELECT-like statement of a text as DuckDB parses it. */
+/** The one SELECT-like statement of a text, parsed by DuckDB. */
 async function parse(connection: DuckDBConnection, body: string, sql: string, bodyBytes: number): Promise<JsonObject> {
   const result = await connection.runAndReadAll('SELECT json_serialize_sql($1::VARCHAR)', [body]);
   const tree = parseTree(String(result.getRows()[0]?.[0]));
@@ -78,10 +84,13 @@ async function parse(connection: DuckDBConnection, body: string, sql: string, bo
   if (tree['error'] === true) throw parseFailure(tree, sql, bodyBytes);
   const statements = listOf(tree, 'statements').filter(isObject);
   const [first] = statements;
-  if (first === undefined) throw new WatershedError('statement_failed', 'the statement is empty', { context: { sqlstate: '42601' } });
-  if (statements.length > 1) throw new WatershedError('statement_refused', 'only one statement at a time can be run', {
-    hint: 'Send the statements one after another.', context: { sqlstate: refusedState },
-  });
+  if (first === undefined)
+    throw new WatershedError('statement_failed', 'the statement is empty', { context: { sqlstate: '42601' } });
+  if (statements.length > 1)
+    throw new WatershedError('statement_refused', 'only one statement at a time can be run', {
+      hint: 'Send the statements one after another.',
+      context: { sqlstate: refusedState },
+    });
   return first;
 }
 
@@ -90,14 +99,24 @@ function parseFailure(tree: JsonObject, sql: string, bodyBytes: number): Watersh
   if (textOf(tree, 'error_type') === 'parser') {
     const position = textOf(tree, 'position');
     return new WatershedError('statement_failed', message, {
-      context: { sqlstate: '42601', ...(position === '' ? {} : { position: characterAt(sql, Number(position) + bodyBytes) }) },
+      context: {
+        sqlstate: '42601',
+        ...(position === '' ? {} : { position: characterAt(sql, Number(position) + bodyBytes) }),
+      },
     });
   }
   if (/only select statements/i.test(message)) {
-    const pivot = /^\s*\(?\s*PIVOT\b/i.test(sql) ? 'PIVOT needs the values spelled out: PIVOT … ON column IN (…). ' : '';
-    return new WatershedError('statement_refused', 'this kind of statement is not allowed: nothing here can be changed', {
-      hint: pivot + refused, context: { sqlstate: refusedState },
-    });
+    const pivot = /^\s*\(?\s*PIVOT\b/i.test(sql)
+      ? 'PIVOT needs the values spelled out: PIVOT … ON column IN (…). '
+      : '';
+    return new WatershedError(
+      'statement_refused',
+      'this kind of statement is not allowed: nothing here can be changed',
+      {
+        hint: pivot + refused,
+        context: { sqlstate: refusedState },
+      },
+    );
   }
   return new WatershedError('statement_failed', message, { context: { sqlstate: '42601' } });
 }
@@ -105,9 +124,10 @@ function parseFailure(tree: JsonObject, sql: string, bodyBytes: number): Watersh
 async function asked(use: TableUse, index: number, constants: ReturnType<typeof createConstants>): Promise<AskedTable> {
   const filter = await constants.filter(use.filters);
   return {
-    schema: use.schema, name: use.name,
+    schema: use.schema,
+    name: use.name,
     ...(filter === undefined ? {} : { filter }),
-    ...(use.travel === undefined ? {} : { travel: { number: index + 1, ...await constants.snapshot(use.travel) } }),
+    ...(use.travel === undefined ? {} : { travel: { number: index + 1, ...(await constants.snapshot(use.travel)) } }),
   };
 }
 
@@ -125,17 +145,28 @@ function rename(body: string, uses: readonly TableUse[], tables: readonly AskedT
   uses.forEach((use, index) => {
     const table = tables[index];
     if (!mustRename(use) || table === undefined) return;
-    if (use.location === undefined) throw new Refusal(`give ${use.name} an alias and a line of its own: its place was not found`);
+    if (use.location === undefined)
+      throw new Refusal(`give ${use.name} an alias and a line of its own: its place was not found`);
     const start = bytes.subarray(0, use.location).toString().length;
     edits.push(...editsOf(body, start, use, table));
   });
   let text = body;
-  for (const { start, end, text: put } of edits.sort((a, b) => b.start - a.start)) text = text.slice(0, start) + put + text.slice(end);
+  for (const { start, end, text: put } of edits.sort((a, b) => b.start - a.start))
+    text = text.slice(0, start) + put + text.slice(end);
   return text;
 }
 
-function editsOf(body: string, start: number, use: TableUse, table: AskedTable): { start: number; end: number; text: string }[] {
-  const list = tokens(body.slice(start)).map((token) => ({ ...token, start: token.start + start, end: token.end + start }));
+function editsOf(
+  body: string,
+  start: number,
+  use: TableUse,
+  table: AskedTable,
+): { start: number; end: number; text: string }[] {
+  const list = tokens(body.slice(start)).map((token) => ({
+    ...token,
+    start: token.start + start,
+    end: token.end + start,
+  }));
   const textAt = (index: number): string => {
     const token = list[index];
     return token === undefined ? '' : body.slice(token.start, token.end);

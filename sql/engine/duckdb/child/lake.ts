@@ -32,13 +32,23 @@ export function createShownLake(connection: DuckDBConnection): ShownLake {
           // The optimizer drops an anti join against what it can see to be empty; a table without rows it cannot see
           // through.
           const nothing = columns.map((column) => `NULL::VARCHAR AS ${column}`).join(', ');
-          await run(connection, `CREATE OR REPLACE VIEW helper.${name} AS `
-            + (found.currentRowCount === 0 ? `SELECT ${nothing} WHERE false` : `SELECT * FROM helper.${name}_rows`));
+          await run(
+            connection,
+            `CREATE OR REPLACE VIEW helper.${name} AS ` +
+              (found.currentRowCount === 0 ? `SELECT ${nothing} WHERE false` : `SELECT * FROM helper.${name}_rows`),
+          );
         });
       }
       for (const { name, of, key, reads } of lake.views) {
-        await once(`lake.${name}`, key, async () =>
-          await run(connection, `CREATE OR REPLACE VIEW lake.${quoteName(name)} AS ${reading(lakeViews[of].sql, reads)}`));
+        await once(
+          `lake.${name}`,
+          key,
+          async () =>
+            await run(
+              connection,
+              `CREATE OR REPLACE VIEW lake.${quoteName(name)} AS ${reading(lakeViews[of].sql, reads)}`,
+            ),
+        );
       }
     },
   };
@@ -54,7 +64,8 @@ function reading(sql: string, reads: Reads): string {
 }
 
 function storeView({ name, content }: SentTable): string {
-  if (content === undefined) throw new WatershedError('internal', `the files of ${name} were not sent, and are not known`);
+  if (content === undefined)
+    throw new WatershedError('internal', `the files of ${name} were not sent, and are not known`);
   return `CREATE OR REPLACE VIEW store.${quoteName(name)} AS ${selectFrom(content.columns, content.files)}`;
 }
 
@@ -78,7 +89,9 @@ function namesOf(columns: readonly SentColumn[], alias: string): string {
 }
 
 function reader(columns: readonly SentColumn[], files: readonly SentFile[], options: string): string {
-  const schema = columns.map(({ id, name, type }) => `${id}: {name: ${quoteText(name)}, type: ${quoteText(type)}, default_value: NULL}`);
+  const schema = columns.map(
+    ({ id, name, type }) => `${id}: {name: ${quoteText(name)}, type: ${quoteText(type)}, default_value: NULL}`,
+  );
   const list = files.map(({ path }) => quoteText(path)).join(', ');
   return `read_parquet([${list}], schema = MAP {${schema.join(', ')}}${options})`;
 }

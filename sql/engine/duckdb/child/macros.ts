@@ -16,9 +16,32 @@ export function clockMacros(schema: string): string[] {
   ];
 }
 
-const singleParts = ['year', 'month', 'day', 'hour', 'minute', 'second', 'millisecond', 'microsecond', 'dayofweek', 'weekday', 'isodow',
-  'dayofmonth', 'dayofyear', 'week', 'weekofyear', 'quarter', 'isoyear', 'yearweek', 'decade', 'century', 'millennium', 'dayname',
-  'monthname', 'last_day'];
+const singleParts = [
+  'year',
+  'month',
+  'day',
+  'hour',
+  'minute',
+  'second',
+  'millisecond',
+  'microsecond',
+  'dayofweek',
+  'weekday',
+  'isodow',
+  'dayofmonth',
+  'dayofyear',
+  'week',
+  'weekofyear',
+  'quarter',
+  'isoyear',
+  'yearweek',
+  'decade',
+  'century',
+  'millennium',
+  'dayname',
+  'monthname',
+  'last_day',
+];
 
 const withZone = "typeof(moment) = 'TIMESTAMP WITH TIME ZONE'";
 // Before year 1 ICU counts by eras: null, which the built-in then answers.
@@ -28,7 +51,9 @@ const inUtc = 'make_timestamp(CASE WHEN epoch_us(moment) >= -62135596800000000 T
 function roundDown(schema: string, name: string, first: string, more: readonly string[] = []): string {
   const builtIn = `system.main.${name}(${first}, moment)`;
   const fast = `make_timestamptz(epoch_us(system.main.${name}(${first}, ${inUtc})))`;
-  const plain = more.map((extra) => `, (${first}, moment, ${extra}) AS system.main.${name}(${first}, moment, ${extra})`).join('');
+  const plain = more
+    .map((extra) => `, (${first}, moment, ${extra}) AS system.main.${name}(${first}, moment, ${extra})`)
+    .join('');
   return `CREATE MACRO ${schema}.${name}(${first}, moment) AS CASE WHEN ${withZone}
     THEN coalesce(cast_to_type(${fast}, ${builtIn}), ${builtIn}) ELSE ${builtIn} END${plain}`;
 }

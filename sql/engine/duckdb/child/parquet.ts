@@ -18,7 +18,12 @@ const pieceBytes = 256 * 1024;
  * nothing of it can be sent before. A result that is larger than its limit of bytes is an error, not a cut file.
  */
 export async function runToParquet(
-  connection: DuckDBConnection, sql: string, params: readonly Param[], limits: Limits, tempDir: string, output: Output,
+  connection: DuckDBConnection,
+  sql: string,
+  params: readonly Param[],
+  limits: Limits,
+  tempDir: string,
+  output: Output,
 ): Promise<Omit<ResultSummary, 'elapsedMs'>> {
   const path = join(tempDir, 'result.parquet');
   const [statement] = splitStatements(sql);
@@ -57,7 +62,10 @@ export async function runToParquet(
 async function watchSize(path: string, bytesMax: number, stop: () => void, over: AbortSignal): Promise<boolean> {
   while (!over.aborted) {
     await systemClock.sleep(lookIntervalMs, over).catch(() => undefined);
-    const size = await stat(path).then(({ size: bytes }) => bytes, () => 0);
+    const size = await stat(path).then(
+      ({ size: bytes }) => bytes,
+      () => 0,
+    );
     if (size <= bytesMax || over.aborted) continue;
     stop();
     return true;
@@ -67,6 +75,7 @@ async function watchSize(path: string, bytesMax: number, stop: () => void, over:
 
 function tooLarge(bytesMax: number): WatershedError {
   return new WatershedError('limit_exceeded', `the result takes more than ${bytesMax} bytes as Parquet`, {
-    hint: 'Ask for fewer rows or columns, or raise WATERSHED_SQL_BYTES.', context: { sqlstate: '53400' },
+    hint: 'Ask for fewer rows or columns, or raise WATERSHED_SQL_BYTES.',
+    context: { sqlstate: '53400' },
   });
 }

@@ -1,4 +1,12 @@
-import { type DuckDBConnection, type DuckDBDataChunk, type DuckDBPreparedStatement, type DuckDBResult, type DuckDBType, DuckDBTypeId, ResultReturnType } from '@duckdb/node-api';
+import {
+  type DuckDBConnection,
+  type DuckDBDataChunk,
+  type DuckDBPreparedStatement,
+  type DuckDBResult,
+  type DuckDBType,
+  DuckDBTypeId,
+  ResultReturnType,
+} from '@duckdb/node-api';
 import { WatershedError } from '#core/errors.ts';
 import { chunkOf, type EncodedColumn } from '../../../encode/column.ts';
 import type { RowEncoder } from '../../../encode/encoder.ts';
@@ -26,7 +34,7 @@ export async function describeStatement(connection: DuckDBConnection, sql: strin
   try {
     const parameters = parameterTypes(statement); // before any value is bound: that would decide them
     // With null in an open parameter some statements fail (`= any($1)`): then the columns stay open too.
-    output.columns(preparedColumns(statement) ?? await triedColumns(statement).catch(() => []), parameters);
+    output.columns(preparedColumns(statement) ?? (await triedColumns(statement).catch(() => [])), parameters);
   } finally {
     statement.destroySync();
   }
@@ -43,7 +51,10 @@ function preparedColumns(statement: DuckDBPreparedStatement): ResultColumn[] | u
   return columns.length === 0 ? undefined : columns;
 }
 
-/** Starts the statement with null for every parameter: then all types are known. Nothing is fetched; the rollback ends it. */
+/**
+ * Starts the statement with null for every parameter: then all types are known. Nothing is fetched; the rollback ends
+ * it.
+ */
 async function triedColumns(statement: DuckDBPreparedStatement): Promise<ResultColumn[]> {
   for (let index = 1; index <= statement.parameterCount; index++) statement.bindNull(index);
   const result = await statement.stream();
@@ -52,7 +63,12 @@ async function triedColumns(statement: DuckDBPreparedStatement): Promise<ResultC
 
 /** Runs a statement to its end or its limits. */
 export async function runStatement(
-  connection: DuckDBConnection, sql: string, params: readonly Param[], encoding: Encoding, limits: Limits, output: Output,
+  connection: DuckDBConnection,
+  sql: string,
+  params: readonly Param[],
+  encoding: Encoding,
+  limits: Limits,
+  output: Output,
 ): Promise<Omit<ResultSummary, 'elapsedMs'>> {
   const factory = await encoderFor(encoding);
   if (factory === undefined) throw new WatershedError('unsupported', `rows cannot be encoded as ${encoding} here`);
@@ -62,9 +78,13 @@ export async function runStatement(
     const result = await statement.stream();
     const types = result.columnTypes();
     const columns: EncodedColumn[] = types.map((type, index) => ({ name: result.columnName(index), type }));
-    output.columns(columns.map(({ name, type }) => ({ name, type: typeName(type) })), parameterTypes(statement));
+    output.columns(
+      columns.map(({ name, type }) => ({ name, type: typeName(type) })),
+      parameterTypes(statement),
+    );
     const summary = await pump(result, types, factory(columns), limits, output);
-    if (result.returnType === ResultReturnType.INVALID) throw await reasonOf(connection, sql, params, summary.rows, output);
+    if (result.returnType === ResultReturnType.INVALID)
+      throw await reasonOf(connection, sql, params, summary.rows, output);
     return summary;
   } finally {
     statement.destroySync();
@@ -72,7 +92,11 @@ export async function runStatement(
 }
 
 async function pump(
-  result: DuckDBResult, types: readonly DuckDBType[], encoder: RowEncoder, limits: Limits, output: Output,
+  result: DuckDBResult,
+  types: readonly DuckDBType[],
+  encoder: RowEncoder,
+  limits: Limits,
+  output: Output,
 ): Promise<Omit<ResultSummary, 'elapsedMs'>> {
   const sink = new Sink();
   let rows = 0;
@@ -95,8 +119,9 @@ async function pump(
       if (sink.length >= sendBytes || bytes === 0) await send();
     }
     if (rows < limits.rowsMax && bytes + sink.length < limits.bytesMax) continue;
-    // At a limit: was anything left out? A result that has ended must not be asked once more, that would count as an error.
-    truncated = next < view.rowCount || await nextChunk(result) !== undefined;
+    // At a limit: was anything left out? A result that has ended must not be asked once more, that would count as an
+    // error.
+    truncated = next < view.rowCount || (await nextChunk(result)) !== undefined;
     break;
   }
   encoder.end?.(sink);
@@ -110,22 +135,36 @@ async function nextChunk(result: DuckDBResult): Promise<DuckDBDataChunk | undefi
 }
 
 /**
- * Why a statement failed amid its rows. The bindings end such a stream as if it were whole and do not hand out the error;
- * only the type of the result tells. The statement is run again for its error, with nothing kept of its rows but a hash.
+ * Why a statement failed amid its rows. The bindings end such a stream as if it were whole and do not hand out the
+ * error;
+ * only the type of the result tells. The statement is run again for its error, with nothing kept of its rows but a
+ * hash.
  */
 async function reasonOf(
-  connection: DuckDBConnection, sql: string, params: readonly Param[], rows: number, output: Output,
+  connection: DuckDBConnection,
+  sql: string,
+  params: readonly Param[],
+  rows: number,
+  output: Output,
 ): Promise<WatershedError> {
-  if (output.isCancelled()) return new WatershedError('cancelled', 'the statement was cancelled', { context: { sqlstate: '57014' } });
-  const nothing = new WatershedError('statement_failed', `the statement failed after ${rows} rows, and the engine does not say why`, {
-    hint: 'Run it again; if it fails again, ask for less at a time.', context: { sqlstate: 'XX000' },
-  });
+  if (output.isCancelled())
+    return new WatershedError('cancelled', 'the statement was cancelled', { context: { sqlstate: '57014' } });
+  const nothing = new WatershedError(
+    'statement_failed',
+    `the statement failed after ${rows} rows, and the engine does not say why`,
+    {
+      hint: 'Run it again; if it fails again, ask for less at a time.',
+      context: { sqlstate: 'XX000' },
+    },
+  );
   const [statement] = splitStatements(sql);
   try {
     // The failure has ended the transaction.
     await connection.run('ROLLBACK');
     await connection.run('BEGIN TRANSACTION READ ONLY');
-    const again = await connection.prepare(`SELECT bit_xor(hash(failed)) FROM (\n${statement?.text ?? sql}\n) AS failed`);
+    const again = await connection.prepare(
+      `SELECT bit_xor(hash(failed)) FROM (\n${statement?.text ?? sql}\n) AS failed`,
+    );
     try {
       bindParams(again, params);
       await again.run();
@@ -139,7 +178,10 @@ async function reasonOf(
   }
 }
 
-/** Types of the parameters by number; `UNKNOWN` where the statement leaves it open, and so for columns that hang on it. */
+/**
+ * Types of the parameters by number; `UNKNOWN` where the statement leaves it open, and so for columns that hang on
+ * it.
+ */
 function parameterTypes(statement: DuckDBPreparedStatement): string[] {
   const types: string[] = [];
   for (let index = 1; index <= statement.parameterCount; index++) {

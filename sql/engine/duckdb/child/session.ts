@@ -4,8 +4,16 @@ import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { systemClock } from '#core/clock.ts';
 import { isWatershedError, messageOf, WatershedError } from '#core/errors.ts';
 import type { Param } from '../../engine.ts';
-import { type ChildOptions, encodeFrame, frameKinds, frameReader, type FromChild, sendMessage, type ToChild, type WireParam }
-  from '../protocol.ts';
+import {
+  type ChildOptions,
+  encodeFrame,
+  frameKinds,
+  frameReader,
+  type FromChild,
+  sendMessage,
+  type ToChild,
+  type WireParam,
+} from '../protocol.ts';
 import { engineError, wireError } from './errors.ts';
 import { type Judged, judgeStatement } from './judge.ts';
 import { createShownLake, type ShownLake } from './lake.ts';
@@ -14,78 +22,116 @@ import { runToParquet } from './parquet.ts';
 import { describeStatement, type Output, runStatement } from './run.ts';
 
 /**
- * The child's side of protocol.ts. Messages are taken one after the other, except `cancel`, which interrupts the one in work.
+ * The child's side of protocol.ts. Messages are taken one after the other, except `cancel`, which interrupts the one
+ * in work.
  *
  *     starting ──start──▶ idle ──prepare──▶ prepared ──run──▶ running ──▶ idle
  *                           ▲                  │ abandon           failed │
  *                           └──────────────────┴───────────────◀──────────┘
  */
 export function serveParent(socket: Socket): void {
-  let state: { connection: DuckDBConnection; lake: ShownLake; tempDir: string } | undefined;
-  let judged: { statement: Judged; params: readonly Param[] } | undefined;
-  let cancelled = false;
-
-  const handle = async (message: ToChild): Promise<void> => {
-    if (message.type === 'start') {
-      const connection = await openDatabase(message.options);
-      state = { connection, lake: createShownLake(connection), tempDir: message.options.tempDir };
-      return sendMessage(socket, { type: 'ready' });
-    }
-    if (state === undefined) throw new WatershedError('internal', `${message.type} before start`);
-    const { connection, lake, tempDir } = state;
-    switch (message.type) {
-      case 'prepare': {
-        cancelled = false;
-        const params = message.params.map(unwired);
-        const statement = await judgeStatement(connection, message.sql, params, message.lake);
-        judged = { statement, params };
-        return sendMessage(socket, { type: 'prepared', tables: statement.tables, introspects: statement.introspects });
-      }
-      case 'abandon':
-        judged = undefined;
-        return;
-      case 'run': {
-        if (judged === undefined) throw new WatershedError('internal', 'run before prepare');
-        const { statement, params } = judged;
-        judged = undefined;
-        await lake.show(message.lake);
-        const run = async (): Promise<FromChild> => {
-          if (cancelled) throw new WatershedError('cancelled', 'the statement was cancelled');
-          const output = outputTo(socket, () => cancelled);
-          if (message.only === 'describe') {
-            await describeStatement(connection, statement.sql, output);
-            return { type: 'done', summary: { rows: 0, bytes: 0, truncated: false } };
-          }
-          const { encoding, limits } = message;
-          const summary = encoding === 'parquet' ? await runToParquet(connection, statement.sql, params, limits, tempDir, output)
-            : await runStatement(connection, statement.sql, params, encoding, limits, output);
-          return { type: 'done', summary };
-        };
-        const untold = message.tellsProgress ? tellProgress(socket, connection) : undefined;
-        return sendMessage(socket, await inTransaction(connection, run).catch((error: unknown) => {
-          throw engineError(error, statement.place);
-        }).finally(untold));
-      }
-      case 'cancel':
-        return;
-    }
-  };
-
+  const session = new Session(socket);
   let work = Promise.resolve();
   const read = frameReader((_kind, body) => {
     const message = JSON.parse(body.toString()) as ToChild; // the parent is this very version
-    if (message.type === 'cancel') {
-      cancelled = true;
-      state?.connection.interrupt();
-    }
-    work = work.then(async () => await handle(message)).catch((error: unknown) => {
-      judged = undefined;
-      sendMessage(socket, { type: 'failed', error: wireError(isWatershedError(error) ? error : engineError(error, () => undefined)) });
-    });
+    if (message.type === 'cancel') session.cancel();
+    else work = work.then(async () => await session.take(message));
   });
   socket.on('data', (piece: Buffer) => {
     read(piece);
   });
+}
+
+class Session {
+  readonly #socket: Socket;
+  #database: { connection: DuckDBConnection; lake: ShownLake; tempDir: string } | undefined;
+  #judged: { statement: Judged; params: readonly Param[] } | undefined;
+  #isCancelled = false;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  cancel(): void {
+    this.#isCancelled = true;
+    this.#database?.connection.interrupt();
+  }
+
+  /** Carries out a message and answers it. Never rejects. */
+  async take(message: ToChild): Promise<void> {
+    try {
+      const answer = await this.#answer(message);
+      if (answer !== undefined) sendMessage(this.#socket, answer);
+    } catch (error) {
+      this.#judged = undefined;
+      const known = isWatershedError(error) ? error : engineError(error, () => undefined);
+      sendMessage(this.#socket, { type: 'failed', error: wireError(known) });
+    }
+  }
+
+  async #answer(message: ToChild): Promise<FromChild | undefined> {
+    switch (message.type) {
+      case 'start': {
+        const connection = await openDatabase(message.options);
+        this.#database = { connection, lake: createShownLake(connection), tempDir: message.options.tempDir };
+        return { type: 'ready' };
+      }
+      case 'prepare': {
+        this.#isCancelled = false;
+        const params = message.params.map(unwired);
+        const statement = await judgeStatement(this.#open.connection, message.sql, params, message.lake);
+        this.#judged = { statement, params };
+        return { type: 'prepared', tables: statement.tables, introspects: statement.introspects };
+      }
+      case 'abandon':
+        this.#judged = undefined;
+        return undefined;
+      case 'run':
+        return await this.#run(message);
+      case 'cancel':
+        return undefined;
+    }
+  }
+
+  get #open(): { connection: DuckDBConnection; lake: ShownLake; tempDir: string } {
+    if (this.#database === undefined) throw new WatershedError('internal', 'nothing was started');
+    return this.#database;
+  }
+
+  async #run(message: Extract<ToChild, { type: 'run' }>): Promise<FromChild> {
+    if (this.#judged === undefined) throw new WatershedError('internal', 'run before prepare');
+    const { statement, params } = this.#judged;
+    const { connection, lake } = this.#open;
+    this.#judged = undefined;
+    await lake.show(message.lake);
+    const untold = message.tellsProgress ? tellProgress(this.#socket, connection) : undefined;
+    try {
+      return await inTransaction(connection, async () => await this.#execute(message, statement, params));
+    } catch (error) {
+      throw engineError(error, statement.place);
+    } finally {
+      untold?.();
+    }
+  }
+
+  async #execute(
+    { only, encoding, limits }: Extract<ToChild, { type: 'run' }>,
+    { sql }: Judged,
+    params: readonly Param[],
+  ): Promise<FromChild> {
+    if (this.#isCancelled) throw new WatershedError('cancelled', 'the statement was cancelled');
+    const { connection, tempDir } = this.#open;
+    const output = outputTo(this.#socket, () => this.#isCancelled);
+    if (only === 'describe') {
+      await describeStatement(connection, sql, output);
+      return { type: 'done', summary: { rows: 0, bytes: 0, truncated: false } };
+    }
+    const summary =
+      encoding === 'parquet'
+        ? await runToParquet(connection, sql, params, limits, tempDir, output)
+        : await runStatement(connection, sql, params, encoding, limits, output);
+    return { type: 'done', summary };
+  }
 }
 
 const progressIntervalMs = 500;
@@ -116,7 +162,8 @@ async function inTransaction(connection: DuckDBConnection, work: () => Promise<F
 const rollbackTriesMax = 5;
 
 /**
- * A statement that was cut short still streams: this ends it. An interrupt that comes late hits the rollback itself; left
+ * A statement that was cut short still streams: this ends it. An interrupt that comes late hits the rollback itself;
+ * left
  * so, the transaction would be the next statement's, and aborted.
  */
 async function rollBack(connection: DuckDBConnection): Promise<void> {
@@ -149,7 +196,10 @@ function unwired(param: WireParam): Param {
 /** Schemas in which a bare name is looked for, in this order. */
 const searchPath = 'lake,store';
 
-/** A database in memory that can read the given folders and nothing else, and whose settings nobody can change any more. */
+/**
+ * A database in memory that can read the given folders and nothing else, and whose settings nobody can change any
+ * more.
+ */
 async function openDatabase(options: ChildOptions): Promise<DuckDBConnection> {
   await mkdir(options.tempDir, { recursive: true, mode: 0o700 });
   const instance = await DuckDBInstance.create(':memory:', {
@@ -168,13 +218,21 @@ async function openDatabase(options: ChildOptions): Promise<DuckDBConnection> {
   for (const schema of ['lake', 'store', 'helper']) await connection.run(`CREATE SCHEMA ${schema}`);
   for (const macro of clockMacros('lake')) await connection.run(macro);
   for (const setting of [
-    "TimeZone = 'UTC'", 'errors_as_json = true', 'enable_progress_bar = true', 'enable_progress_bar_print = false', 'progress_bar_time = 0', 'preserve_insertion_order = true',
+    "TimeZone = 'UTC'",
+    'errors_as_json = true',
+    'enable_progress_bar = true',
+    'enable_progress_bar_print = false',
+    'progress_bar_time = 0',
+    'preserve_insertion_order = true',
     // Footers of files are read once: files never change.
     'parquet_metadata_cache = true',
     // The pages of local files are in the system's cache already, which gives them back when memory is short.
     'enable_external_file_cache = false',
     `search_path = '${searchPath}'`,
-    `allowed_directories = [${quoted.join(', ')}]`, 'enable_external_access = false', 'lock_configuration = true',
-  ]) await connection.run(`SET ${setting}`);
+    `allowed_directories = [${quoted.join(', ')}]`,
+    'enable_external_access = false',
+    'lock_configuration = true',
+  ])
+    await connection.run(`SET ${setting}`);
   return connection;
 }
