@@ -85,12 +85,3 @@ function bufferOf(data: Uint8Array): ArrayBuffer {
   // The bindings never hand out shared memory.
   return data.buffer as ArrayBuffer;
 }
-
-/** The bytes of one string; a view, no copy. */
-export function stringAt(strings: Strings, row: number): Uint8Array {
-  const start = strings.start[row] ?? 0;
-  return (strings.blocks[strings.block[row] ?? 0] ?? new Uint8Array(0)).subarray(
-    start,
-    start + (strings.length[row] ?? 0),
-  );
-}
