@@ -3,16 +3,18 @@ import type { CollectorName, CrisisEvent } from '../contract/event.ts';
 import type { Database } from '../database/database.ts';
 import { isWatershedError } from '../errors.ts';
 import type { Service } from '../service.ts';
-import { eventsChannel, type Registry } from './registry.ts';
+import { openChanges } from './changes.ts';
+import type { Registry } from './registry.ts';
 
 /** The active events of one source, as they are now, in whatever process. */
 export interface EventFeed {
   current(): readonly CrisisEvent[];
-  /** Resolves at the next change; rejects when the signal is aborted. */
+  /** Resolves when the list is another than `current` gave last; rejects when the signal is aborted. */
   changed(signal: AbortSignal): Promise<void>;
 }
 
 export interface Feeds {
+  /** A feed for one reader: `changed` counts from that reader's last `current`. */
   of(source: CollectorName): EventFeed;
   readonly service: Service;
 }
@@ -32,33 +34,44 @@ export async function openFeeds({ database, registry, clock }: { database: Datab
     change = Promise.withResolvers<void>();
   };
   return {
-    of: (source) => ({
-      current: () => events.filter((event) => event.status === 'active' && event.sources.includes(source)),
-      changed: (signal) => new Promise((resolve, reject) => {
-        if (signal.aborted) return reject(signal.reason);
-        const onAbort = (): void => reject(signal.reason);
-        signal.addEventListener('abort', onAbort, { once: true });
-        void change.promise.then(() => {
-          signal.removeEventListener('abort', onAbort);
-          resolve();
-        });
-      }),
-    }),
+    of(source) {
+      let seen = events;
+      const mine = (list: readonly CrisisEvent[]): CrisisEvent[] =>
+        list.filter((event) => event.status === 'active' && event.sources.includes(source));
+      const isNews = (): boolean => seen !== events && JSON.stringify(mine(seen)) !== JSON.stringify(mine(events));
+      return {
+        current() {
+          seen = events;
+          return mine(events);
+        },
+        async changed(signal) {
+          while (!isNews()) await orAborted(change.promise, signal);
+        },
+      };
+    },
     service: {
       name: 'event feed',
       async run(signal) {
-        let told = Promise.withResolvers<void>();
-        await using _listener = await database.listen(eventsChannel, () => told.resolve());
+        await using changes = await openChanges(database, clock, signal);
         while (!signal.aborted) {
-          told = Promise.withResolvers<void>();
           await refresh().catch((error: unknown) => {
             if (!isWatershedError(error) || !error.retryable) throw error;
           });
-          const timer = new AbortController();
-          await Promise.race([told.promise, clock.sleep(pollMs, AbortSignal.any([signal, timer.signal])).catch(() => undefined)]);
-          timer.abort();
+          await changes.next(pollMs, signal);
         }
       },
     },
   };
+}
+
+function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    if (signal.aborted) return onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    void promise.then(() => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    });
+  });
 }

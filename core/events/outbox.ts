@@ -3,7 +3,7 @@ import type { Database } from '../database/database.ts';
 import { isWatershedError } from '../errors.ts';
 import type { Log } from '../log/log.ts';
 import type { Service } from '../service.ts';
-import { eventsChannel } from './registry.ts';
+import { openChanges } from './changes.ts';
 
 /** Looked at this often also when nobody tells that something was added. */
 const pollMs = 2_000;
@@ -14,18 +14,15 @@ export function createOutbox({ database, log, clock }: { database: Database; log
   return {
     name: 'outbox',
     async run(signal) {
-      let wake = Promise.withResolvers<void>();
-      await using _listener = await database.listen(eventsChannel, () => wake.resolve());
+      await using changes = await openChanges(database, clock, signal);
       while (!signal.aborted) {
-        wake = Promise.withResolvers<void>();
         try {
           while (await carry(database, log) === batchMax);
         } catch (error) {
-          if (!isWatershedError(error) || !error.retryable) throw error;
+          // Of a commit whose answer was lost the records may be in the log already: they come twice, which is allowed.
+          if (!isWatershedError(error) || !(error.retryable || error.code === 'commit_unknown')) throw error;
         }
-        const timer = new AbortController();
-        await Promise.race([wake.promise, clock.sleep(pollMs, AbortSignal.any([signal, timer.signal])).catch(() => undefined)]);
-        timer.abort();
+        await changes.next(pollMs, signal);
       }
     },
   };

@@ -1,22 +1,12 @@
 import type { Clock } from '../clock.ts';
-import type { CollectorName, CrisisEvent, EventStatus } from '../contract/event.ts';
-import type { Rule } from '../contract/event.ts';
+import type { CrisisEvent, EventStatus } from '../contract/event.ts';
 import { encodeRecord } from '../contract/records.ts';
 import type { Database, Sql } from '../database/database.ts';
 import { isWatershedError, WatershedError } from '../errors.ts';
-import { parseRule, requireSubject } from '../match/rule.ts';
 import { slugOf } from './slug.ts';
+import { changeTo, normalise, sameState, statusAfter, type EventInput, type State, type StatusChange } from './state.ts';
 
-export interface EventInput {
-  readonly name: string;
-  readonly description?: string;
-  readonly sources: readonly CollectorName[];
-  readonly rule: Rule;
-  readonly start?: string | null;
-  readonly end?: string | null;
-}
-
-export type EventChange = 'created' | 'edited' | 'paused' | 'resumed' | 'archived' | 'restored' | 'deleted';
+type EventChange = 'created' | 'edited' | StatusChange | 'deleted';
 
 export interface HistoryEntry {
   readonly version: number;
@@ -34,8 +24,9 @@ export interface HistoryEntry {
  */
 export interface Registry {
   create(input: EventInput, by: string, id?: string): Promise<CrisisEvent>;
-  edit(id: string, changes: Partial<EventInput>, by: string, expectedVersion?: number): Promise<CrisisEvent>;
-  setStatus(id: string, change: 'paused' | 'resumed' | 'archived' | 'restored', by: string): Promise<CrisisEvent>;
+  /** Several things at once are one change. What changes nothing makes no version. */
+  edit(id: string, changes: EventEdit, by: string, expectedVersion?: number): Promise<CrisisEvent>;
+  setStatus(id: string, change: StatusChange, by: string): Promise<CrisisEvent>;
   /** Hidden at once; its id is never given again. `name` must be the event's: a slip of the hand deletes nothing. */
   remove(id: string, name: string, by: string): Promise<void>;
   list(): Promise<CrisisEvent[]>;
@@ -43,17 +34,20 @@ export interface Registry {
   history(id: string): Promise<HistoryEntry[]>;
 }
 
+export interface EventEdit extends Partial<EventInput> {
+  readonly status?: EventStatus;
+}
+
 /** The channel on which every change is told to whoever listens, with the event's id. */
 export const eventsChannel = 'watershed_events';
 
-type State = Omit<CrisisEvent, 'id' | 'version' | 'createdAt' | 'createdBy' | 'updatedAt' | 'updatedBy'>;
 interface Row {
   readonly id: string; readonly state: State; readonly version: number;
   readonly created_at: Date; readonly created_by: string; readonly updated_at: Date; readonly updated_by: string;
 }
 
 export function createRegistry({ database, clock }: { database: Database; clock: Clock }): Registry {
-  const change = (id: string, by: string, kind: EventChange, next: (state: State) => State, expectedVersion?: number): Promise<CrisisEvent> =>
+  const change = (id: string, by: string, next: (state: State) => [EventChange, State], expectedVersion?: number): Promise<CrisisEvent> =>
     database.transaction(async (sql) => {
       const row = await locked(sql, id);
       if (expectedVersion !== undefined && expectedVersion !== row.version) {
@@ -61,26 +55,35 @@ export function createRegistry({ database, clock }: { database: Database; clock:
           hint: 'read it again and repeat your change on what is there now', retryable: false,
         });
       }
-      const state = next(row.state);
-      check(state);
+      const [kind, changed] = next(row.state);
+      const state = normalise(changed);
+      if (sameState(state, row.state)) return shown(row);
+      if (state.name !== row.state.name) await requireFreeName(sql, state.name, id);
       return write(sql, { ...row, state, version: row.version + 1, updated_at: new Date(clock.now()), updated_by: by }, kind, row.state);
     }).catch(explainName);
   return {
     create: (input, by, wantedId) => database.transaction(async (sql) => {
-      const state: State = {
-        name: input.name.trim(), description: input.description ?? '', status: 'active', sources: [...input.sources],
+      const state = normalise({
+        name: input.name, description: input.description ?? '', status: 'active', sources: [...input.sources],
         rule: input.rule, start: input.start ?? null, end: input.end ?? null,
-      };
-      check(state);
+      });
+      // One at a time: ids and names are looked up before they are taken.
       await sql.execute('lock table watershed.event in share row exclusive mode');
+      await requireFreeName(sql, state.name, undefined);
       const taken = new Set((await sql.query<{ id: string }>('select id from watershed.event')).map(({ id }) => id));
-      await requireFreeName(sql, state.name);
       const at = new Date(clock.now());
       const id = slugOf(wantedId ?? state.name, (candidate) => taken.has(candidate));
       return write(sql, { id, state, version: 1, created_at: at, created_by: by, updated_at: at, updated_by: by }, 'created', undefined);
     }),
-    edit: (id, changes, by, expectedVersion) => change(id, by, 'edited', (state) => ({ ...state, ...defined(changes) }), expectedVersion),
-    setStatus: (id, kind, by) => change(id, by, kind, (state) => ({ ...state, status: statusAfter(id, state.status, kind) })),
+    edit: (id, { status: wanted, ...changes }, by, expectedVersion) => change(id, by, (state) => {
+      const step = wanted === undefined ? undefined : changeTo(state.status, wanted);
+      const edited: State = { ...state, ...defined(changes) };
+      if (step === undefined) return ['edited', edited];
+      // From the archive an event comes back paused; who asks for active has asked for both steps.
+      const status = step === 'restored' ? wanted ?? 'paused' : statusAfter(id, state.status, step);
+      return [sameState(edited, state) ? step : 'edited', { ...edited, status }];
+    }, expectedVersion),
+    setStatus: (id, kind, by) => change(id, by, (state) => [kind, { ...state, status: statusAfter(id, state.status, kind) }]),
     remove: (id, name, by) => database.transaction(async (sql) => {
       const row = await locked(sql, id);
       if (row.state.name !== name) {
@@ -100,27 +103,6 @@ export function createRegistry({ database, clock }: { database: Database; clock:
         version: row.version, at: row.at.toISOString(), by: row.by, change: row.change, from: row.before, to: row.after }));
     },
   };
-}
-
-function check(state: State): void {
-  if (state.name === '') throw new WatershedError('bad_request', 'an event needs a name');
-  if (state.start !== null && state.end !== null && Date.parse(state.start) >= Date.parse(state.end)) {
-    throw new WatershedError('bad_request', `the event would end (${state.end}) before it starts (${state.start})`);
-  }
-  const rule = parseRule(state.rule);
-  if (state.sources.some((source) => source !== 'replay')) requireSubject(rule);
-}
-
-function statusAfter(id: string, status: EventStatus, change: 'paused' | 'resumed' | 'archived' | 'restored'): EventStatus {
-  const wanted = { paused: 'paused', resumed: 'active', archived: 'archived', restored: 'paused' } as const;
-  const allowed: Readonly<Record<typeof change, readonly EventStatus[]>> = {
-    paused: ['active', 'paused'], resumed: ['paused', 'active'], archived: ['active', 'paused', 'archived'], restored: ['archived'] };
-  if (!allowed[change].includes(status)) {
-    throw new WatershedError('conflict', `event ${id} is ${status} and cannot be ${change}`, {
-      hint: status === 'archived' ? 'restore it first' : 'nothing to do', retryable: false,
-    });
-  }
-  return wanted[change];
 }
 
 async function write(sql: Sql, row: Row, change: EventChange, before: State | undefined): Promise<CrisisEvent> {
@@ -144,10 +126,10 @@ async function write(sql: Sql, row: Row, change: EventChange, before: State | un
   return shown(row);
 }
 
-async function requireFreeName(sql: Sql, name: string): Promise<void> {
+async function requireFreeName(sql: Sql, name: string, own: string | undefined): Promise<void> {
   const [other] = await sql.query<{ id: string }>(
     'select id from watershed.event where lower(name) = lower($1) and deleted_at is null', [name]);
-  if (other === undefined) return;
+  if (other === undefined || other.id === own) return;
   throw new WatershedError('already_exists', `there is an event named "${name}" already: ${other.id}`, {
     hint: 'edit that one, or choose another name',
   });
