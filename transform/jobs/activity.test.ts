@@ -204,3 +204,22 @@ test.each(crashPoints)('killed at %s, the counts are right afterwards', async (c
   await count(lake);
   expect(await minutes(lake)).toEqual(['flood 2026-01-02T03:04 2/1']);
 });
+
+test('writes many days at once into one file, and takes them from there again', async () => {
+  await using lake = await openJobsLake(identity);
+  const day = (index: number): string => new Date(Date.UTC(2026, 0, 1 + index, 3, 4)).toISOString();
+  await lake.land(
+    'posts',
+    0,
+    0,
+    Array.from({ length: 40 }, (_, index) => post({ id: index, at: day(index) })),
+  );
+  await count(lake);
+  const { planScan } = await import('#warehouse/table/scan.ts');
+  const plan = await planScan({ store: lake.fresh().store, metadata: await lake.metadata('activity') });
+  expect(plan.files).toHaveLength(1);
+  await lake.land('posts', 0, 40, [post({ id: 40, at: day(7) })]);
+  await count(lake);
+  const expected = Array.from({ length: 40 }, (_, index) => `flood ${day(index).slice(0, 16)} ${index === 7 ? 2 : 1}/1`);
+  expect(await minutes(lake)).toEqual(expected);
+});

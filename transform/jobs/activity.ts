@@ -13,7 +13,7 @@ import { commitReplace } from '#warehouse/table/replace.ts';
 import type { PlannedFile } from '#warehouse/table/scan.ts';
 import type { JobContext, JobDefinition } from './job.ts';
 import { loadTables, showRows, type JobLake } from './lake-files.ts';
-import { keptPosts, newestLabels, prepareTerms, rollups, type Rollup } from './rollups.ts';
+import { keptPosts, newestLabels, rollups, type Rollup } from './rollups.ts';
 import { changesBetween, findTouched, hourOf, seenNow, touchedFilter, type Seen } from './touched.ts';
 
 export interface ActivityOptions extends JobLake {
@@ -50,7 +50,6 @@ async function countAll(options: ActivityOptions, pause: { untilMs: number }, co
   const startedMs = clock.monotonic();
   const connection = await duck.connect();
   try {
-    await connection.run(prepareTerms);
     for (const rollup of rollups) {
       context.signal.throwIfAborted();
       const hours = await rollUp(options, connection, rollup);
@@ -181,45 +180,61 @@ async function replace(
   connection: DuckDBConnection,
   { rollup, target, mark }: ReplaceInput,
 ): Promise<void> {
-  const spec = tables[rollup.table];
-  const { store } = options;
   const plan = await showRows(options, connection, 'old_rows', {
     table: rollup.table,
     metadata: target,
-    columns: spec.columns.map(({ name }) => name),
+    columns: tables[rollup.table].columns.map(({ name }) => name),
     filter: await touchedFilter(connection, rollup.instant, 'day'),
   });
   await connection.run(`create or replace temp table new_rows as
     select *, cast(floor(${hourOf(rollup.instant)} / 24) as bigint) as day from (
-      select o.* from old_rows o anti join hours h on o.event_id = h.event_id and ${hourOf(`o.${rollup.instant}`)} = h.hour
+      select o.* from old_rows o anti join hours h
+        on o.event_id = h.event_id and ${hourOf(`o.${rollup.instant}`)} = h.hour
       union all by name select * from counted)`);
   const placed: AddedFile[] = [];
   try {
-    const days = await rowsOf(connection, 'select distinct event_id, day from new_rows order by all');
-    for (const row of days) {
-      const [event, day] = [String(row['event_id']), Number(row['day'])];
-      const file = await encodeParquet(
-        connection,
-        `select * exclude (day) from new_rows where event_id = ${literal(event)} and day = ${day} order by all`,
-        spec,
-        options.duck.staging,
-      );
-      if (file === undefined) continue;
-      const key = `${storeNamespace}/${rollup.table}/data/${randomUUID()}.parquet`;
-      await store.putFile(key, file.localPath);
-      placed.push(dataFileFromStats(spec, `${store.uri}/${key}`, file.stats, partitionOf(target, event, day)));
+    for (const { where, partition } of await divide(connection, target)) {
+      const file = await placeRows(options, connection, { rollup, where, partition });
+      if (file !== undefined) placed.push(file);
     }
     options.crashPoint('placed');
-    await commitFiles(options, {
-      rollup,
-      mark,
-      plan: { files: plan.files, sequenceNumber: plan.sequenceNumber },
-      placed,
-    });
+    await commitFiles(options, { rollup, mark, plan, placed });
   } catch (error) {
     if (!isWatershedError(error, 'commit_unknown')) await discard(options, placed);
     throw error;
   }
+}
+
+/** More days of events than this go into one file, as hot rows do: upkeep files them away later. */
+const filedDaysMax = 16;
+
+interface Part {
+  readonly where: string;
+  readonly partition: PartitionValues | undefined;
+}
+
+/** How the new rows are divided into files: one for each event and day, or all in one when there are many. */
+async function divide(connection: DuckDBConnection, target: TableMetadata): Promise<readonly Part[]> {
+  const days = await rowsOf(connection, 'select distinct event_id, day from new_rows order by all');
+  if (days.length > filedDaysMax) return [{ where: 'true', partition: undefined }];
+  return days.map((row) => {
+    const [event, day] = [String(row['event_id']), Number(row['day'])];
+    return { where: `event_id = ${literal(event)} and day = ${day}`, partition: partitionOf(target, event, day) };
+  });
+}
+
+async function placeRows(
+  { store, duck }: ActivityOptions,
+  connection: DuckDBConnection,
+  { rollup, where, partition }: Part & { readonly rollup: Rollup },
+): Promise<AddedFile | undefined> {
+  const spec = tables[rollup.table];
+  const query = `select * exclude (day) from new_rows where ${where} order by event_id, ${rollup.instant}`;
+  const file = await encodeParquet(connection, query, spec, duck.staging);
+  if (file === undefined) return undefined;
+  const key = `${storeNamespace}/${rollup.table}/data/${randomUUID()}.parquet`;
+  await store.putFile(key, file.localPath);
+  return dataFileFromStats(spec, `${store.uri}/${key}`, file.stats, partition);
 }
 
 async function commitFiles(

@@ -1,3 +1,4 @@
+import { literal } from '#warehouse/duck.ts';
 import { hourOf, type SourceName } from './touched.ts';
 import { stopwords } from './stopwords.ts';
 
@@ -26,19 +27,25 @@ const hour = begin('created_at', 3_600_000_000);
  */
 const termsPerHour = 200;
 
-const words = `regexp_extract_all(
-  regexp_replace(lower(text), 'https?:\\S*|[@#]\\w+', ' ', 'g'), '[\\p{L}\\p{M}][\\p{L}\\p{M}\\p{N}''’-]{2,40}')`;
+/**
+ * Words between white space, without punctuation around them; no links, names, hashtags or numbers. Not by regular
+ * expressions: over Unicode classes they took ten times as long.
+ */
+const punctuation = literal('.,;:!?"\'`()[]{}<>|*_~=+-–—/\\…“”„‘’«»¿¡•·&%$€£');
+const words = `list_filter(
+  list_transform(string_split(translate(lower(text), chr(9) || chr(10) || chr(13), '   '), ' '), lambda w: trim(w, ${punctuation})),
+  lambda w: length(w) between 3 and 40 and not starts_with(w, 'http') and not starts_with(w, '@')
+    and not starts_with(w, '#') and not (w[1] between '0' and '9'))`;
 
 const terms: Readonly<Record<string, string>> = {
   hashtag: 'list_distinct(list_transform(hashtags, lambda t: lower(t)))',
   mention: 'list_distinct(list_transform(mentions, lambda t: lower(t)))',
   domain: `list_distinct(list_transform(urls, lambda u: regexp_replace(lower(regexp_extract(u, '^[a-zA-Z]+://([^/?#:]+)', 1)), '^www[.]', '')))`,
   author: '[coalesce(author_handle, author_id)]',
-  word: `list_distinct(list_filter(${words}, lambda w: not list_contains(getvariable('stopwords'), w)))`,
+  word: `list_distinct(${words})`,
 };
 
-/** Run before the roll-ups of a connection. */
-export const prepareTerms = `set variable stopwords = [${stopwords.map((word) => `'${word.replaceAll("'", "''")}'`).join(', ')}]`;
+const stopwordList = stopwords.map(literal).join(', ');
 
 export const rollups: readonly Rollup[] = [
   {
@@ -65,7 +72,8 @@ export const rollups: readonly Rollup[] = [
           ([kind, list]) => `select event_id, created_at, '${kind}' as kind, unnest(${list}) as value from kept_posts`,
         )
         .join(' union all ')})
-      where value is not null and value <> '' group by event_id, hour, kind, value
+      where value is not null and value <> '' and not (kind = 'word' and value in (${stopwordList}))
+      group by event_id, hour, kind, value
       qualify row_number() over (partition by event_id, hour, kind order by posts desc, value) <= ${termsPerHour}`,
   },
 ];
