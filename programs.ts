@@ -13,9 +13,11 @@ import { openQueue, type Foundation } from '#core/main.ts';
 import { createReports } from '#core/reports/reports.ts';
 import type { Service } from '#core/service.ts';
 import { layouts } from '#dashboards/reports/render.ts';
+import { readCollectors } from '#ingest/cursor.ts';
 import { createSamples, ingestProgram } from '#ingest/main.ts';
 import { reportRoutes } from '#sql/http/reports.ts';
 import { eventRoutes } from '#sql/http/events.ts';
+import { previewOn } from '#sql/http/preview.ts';
 import { tokenRoutes } from '#sql/http/tokens.ts';
 import { openDoors, openEngine } from '#sql/main.ts';
 import type { JobDefinition } from '#transform/jobs/job.ts';
@@ -102,8 +104,10 @@ export async function sql({ foundation, warehouse: lake, stack, note }: Ground, 
   const engine = stack.use(await openEngine(foundation, lake.catalog, lake.cache));
   const { routes } = reports(foundation);
   const doors = stack.use(await openDoors({
-    foundation, auth, engine, plugins: [eventRoutes({ registry }), tokenRoutes({ auth }), routes],
-    status: async () => ({ progress: await readProgress(foundation), ...await status() }),
+    foundation, auth, engine, plugins: [eventRoutes({ registry, preview: previewOn(engine, config.WATERSHED_SQL_TIMEOUT_MS) }), tokenRoutes({ auth }), routes],
+    status: async () => ({
+      progress: await readProgress(foundation), collectors: await readCollectors(database), ...await status(),
+    }),
   }));
   await writeFile(join(dataDir, 'address.json'), `${JSON.stringify({ http: doors.http.url, wire: doors.wire, pid: process.pid })}\n`);
   const admin = await auth.tokens.verify(token, 'start');

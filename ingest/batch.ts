@@ -1,5 +1,6 @@
 import { isWatershedError } from '#core/errors.ts';
 import { topics, type Topic } from '#core/log/log.ts';
+import type { Metrics } from '#core/metrics.ts';
 import type { CollectorOptions } from './collector.ts';
 import type { CollectorStatus } from './cursor.ts';
 import { recordOf } from './item.ts';
@@ -18,7 +19,10 @@ export interface Batch {
   persist<T>(work: () => Promise<T>): Promise<T>;
 }
 
-/** A batch for the log is closed at this size, or when its oldest item has waited so long: the wait is felt in every query. */
+/**
+ * A batch for the log is closed at this size, or when its oldest item has waited so long: the wait is felt in every
+ * query.
+ */
 const batchBytesMax = 1024 * 1024;
 const batchAgeMsMax = 100;
 /** An append that fails is tried again with this pause; meanwhile the source is held back. */
@@ -27,7 +31,7 @@ const retryMs = 1_000;
 const reportMs = 1_000;
 
 export function createBatch(options: CollectorOptions, signal: AbortSignal): Batch {
-  const { source: { name: source }, account, log, cursors, clock, logger } = options;
+  const { source: { name: source }, account, log, cursors, clock } = options;
   const meters = createMeters(options);
   const waiting = new Map<Topic, Buffer[]>();
   let bytes = 0;
@@ -40,18 +44,7 @@ export function createBatch(options: CollectorOptions, signal: AbortSignal): Bat
   let due = Promise.withResolvers<undefined>();
   let cancelTimer = (): void => undefined;
 
-  const persist = async <T>(work: () => Promise<T>): Promise<T> => {
-    for (;;) {
-      try {
-        return await work();
-      } catch (error) {
-        // A commit whose answer was lost is repeated, for the log is at least once; a full disk waits for somebody to make room.
-        if (!isWatershedError(error) || !(error.retryable || mayPass.has(error.code)) || signal.aborted) throw error;
-        logger.warn('append_retried', { source, reason: error.message });
-        await clock.sleep(retryMs, signal).catch(() => undefined);
-      }
-    }
-  };
+  const persist = <T>(work: () => Promise<T>): Promise<T> => untilDone(options, signal, work);
   const report = async (next: CollectorStatus): Promise<void> => {
     status = next;
     reported = { state: next.state, atMs: clock.monotonic() };
@@ -88,7 +81,8 @@ export function createBatch(options: CollectorOptions, signal: AbortSignal): Bat
         const records = waiting.get(topic);
         if (records === undefined) continue;
         const partitions = await persist(() => log.partitions(topic));
-        // Whole batches go round the partitions: cheaper than hashing, and nothing downstream needs an order among posts.
+        // Whole batches go round the partitions: cheaper than hashing, and nothing downstream needs an order among
+        // posts.
         await persist(() => log.append(topic, partition++ % partitions, records));
         waiting.delete(topic);
       }
@@ -105,6 +99,21 @@ export function createBatch(options: CollectorOptions, signal: AbortSignal): Bat
   };
 }
 
+/** Tries until it works; gives up where it cannot pass by itself, or when we are stopping. */
+async function untilDone<T>({ source, clock, logger }: CollectorOptions, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      // A commit whose answer was lost is repeated, for the log is at least once; a full disk waits for somebody to
+      // make room.
+      if (!isWatershedError(error) || !(error.retryable || mayPass.has(error.code)) || signal.aborted) throw error;
+      logger.warn('append_retried', { source: source.name, reason: error.message });
+      await clock.sleep(retryMs, signal).catch(() => undefined);
+    }
+  }
+}
+
 const mayPass: ReadonlySet<string> = new Set(['commit_unknown', 'disk']);
 
 function statusAfter(before: CollectorStatus, entry: JournalItem['entry']): CollectorStatus {
@@ -115,15 +124,20 @@ function statusAfter(before: CollectorStatus, entry: JournalItem['entry']): Coll
   return { state: 'disconnected', ...until, ...(entry.cause === undefined ? {} : { message: entry.cause }) };
 }
 
+/** Counts what was received by its fate: kept, dead; dropped is counted by the sources, who know. */
+export function receivedMessages(metrics: Metrics): ReturnType<Metrics['counter']> {
+  return metrics.counter('watershed_received_messages_total', 'Messages of a network by what became of them', ['source', 'fate']);
+}
+
 /** Every item of a source has one fate, and each is counted. */
 function createMeters({ metrics, source: { name: source }, clock }: CollectorOptions): {
   item(item: SourceItem, topic: Topic): void;
   read(untilMs: number | undefined): void;
 } {
   const records = metrics.counter('watershed_collected_records_total', 'Records taken from a source, by topic', ['source', 'topic']);
-  const fates = metrics.counter('watershed_received_messages_total', 'Messages of a network by what became of them', ['source', 'fate']);
+  const fates = receivedMessages(metrics);
   const gaps = metrics.counter('watershed_gaps_total', 'Times that something of a network was missed', ['source', 'filled']);
-  const connected = metrics.gauge('watershed_collector_connected', 'Whether a collector is connected, 1 or 0', ['source']);
+  const connected = metrics.gauge('watershed_collector_connections', 'Whether a collector is connected, 1 or 0', ['source']);
   const lag = metrics.gauge('watershed_collector_lag_seconds', "Between the network's time that was read last and now", ['source']);
   connected.set(0, { source });
   return {

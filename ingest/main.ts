@@ -3,6 +3,7 @@ import type { Feeds } from '#core/events/feed.ts';
 import type { Registry } from '#core/events/registry.ts';
 import type { Foundation } from '#core/main.ts';
 import type { Service } from '#core/service.ts';
+import { receivedMessages } from './batch.ts';
 import { createCollector } from './collector.ts';
 import { databaseCursors } from './cursor.ts';
 import { blueskySource } from './sources/bluesky/bluesky.ts';
@@ -39,16 +40,20 @@ export async function createSamples({ config, database }: Foundation, registry: 
 export async function ingestProgram(foundation: Foundation, feeds: Feeds): Promise<Service[]> {
   const { config, database, log, clock, random, metrics, logger, holder } = foundation;
   const sources: Source[] = [];
+  const dropped = (source: string) => (_reason: string, count = 1): void =>
+    receivedMessages(metrics).add(count, { source, fate: 'dropped' });
   if (config.WATERSHED_SAMPLE === 'on') {
     const speed = config.WATERSHED_SAMPLE_SPEED === 'max' ? 'max' : Number(config.WATERSHED_SAMPLE_SPEED);
     sources.push(replaySource({ samples: await samples(), speed, clock }));
   }
   sources.push(blueskySource({
     urls: config.WATERSHED_BLUESKY_URL.split(',').map((url) => url.trim()), resolveHandle: askForHandles(blueskyApi), clock, random,
+    onDropped: dropped('bluesky'),
   }));
   if (config.WATERSHED_X_BEARER_TOKEN !== undefined) {
     sources.push(xSource({
       url: config.WATERSHED_X_URL, token: config.WATERSHED_X_BEARER_TOKEN, clock, postsPerMonth: config.WATERSHED_X_POSTS_PER_MONTH,
+      onDropped: dropped('x'),
     }));
   }
   return sources.map((source) => createCollector({

@@ -39,7 +39,7 @@ beforeAll(async () => {
   engine = lake.engine();
   server = await createHttpServer({
     engine, auth, limits: roomyLimits, metrics: createMetrics(), logger: silentLogger, clock: systemClock,
-    plugins: [eventRoutes({ registry: createRegistry({ database, clock: systemClock }), preview: previewOn(engine, roomyLimits) })],
+    plugins: [eventRoutes({ registry: createRegistry({ database, clock: systemClock }), preview: previewOn(engine, roomyLimits.timeoutMs) })],
     resultsFolder: `${lake.folder}/results`, spoolFolder: lake.folder,
   });
   ({ url } = await server.listen('127.0.0.1', 0));

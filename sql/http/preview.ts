@@ -1,7 +1,7 @@
 import { text } from 'node:stream/consumers';
 import type { Rule } from '#core/contract/event.ts';
 import { type MatchablePost, compileRules } from '#core/match/matcher.ts';
-import type { Engine, Limits } from '../engine/engine.ts';
+import type { Engine } from '../engine/engine.ts';
 
 /** What a rule finds among the newest posts in the lake. */
 export interface Preview {
@@ -39,10 +39,11 @@ const statement = `select event_id, source, post_id, created_at, author_id, auth
   from posts order by created_at desc nulls last limit ${looksMax}`;
 
 /**
- * Looks at the newest posts with the matcher that collectors use, so that the answer is theirs. Errors: `bad_request` for a
- * rule that is none, `limit_exceeded`, `cancelled`, `unavailable` of the engine.
+ * Looks at the newest posts with the matcher that collectors use, so that the answer is theirs. `timeoutMs` is what any
+ * statement may take; a preview takes 15 s at most. Errors: `bad_request`
+ * for a rule that is none, `limit_exceeded`, `cancelled`, `unavailable` of the engine.
  */
-export function previewOn(engine: Engine, limits: Limits): PreviewRule {
+export function previewOn(engine: Engine, timeoutMs: number): PreviewRule {
   return async (rule, postsMax, user, signal) => {
     const matcher = compileRules([{ id: 'preview', rule }]);
     const result = await engine.run({
@@ -51,7 +52,7 @@ export function previewOn(engine: Engine, limits: Limits): PreviewRule {
       user,
       encoding: 'ndjson',
       signal,
-      limits: { timeoutMs: Math.min(limits.timeoutMs, timeoutMsMax), rowsMax: looksMax, bytesMax },
+      limits: { timeoutMs: Math.min(timeoutMs, timeoutMsMax), rowsMax: looksMax, bytesMax },
     });
     const lines = (await text(result.chunks)).split('\n').filter((line) => line !== '');
     const { truncated } = await result.summary;
