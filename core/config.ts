@@ -54,6 +54,11 @@ export const options = {
     'wss://jetstream1.us-east.bsky.network/subscribe,wss://jetstream2.us-east.bsky.network/subscribe,'
       + 'wss://jetstream1.us-west.bsky.network/subscribe,wss://jetstream2.us-west.bsky.network/subscribe',
     'Jetstream addresses, separated by commas, in order of preference'),
+  WATERSHED_CLASSIFIER_URL: text(undefined,
+    'OpenAI-compatible API of a language model that classifies posts instead of the built-in model, such as http://127.0.0.1:11434/v1'),
+  WATERSHED_CLASSIFIER_MODEL: text(undefined, 'Name of that model'),
+  WATERSHED_CLASSIFIER_API_KEY: text(undefined, 'Key for that API', { secret: true }),
+  WATERSHED_CLASSIFIER_POSTS_PER_DAY: number(10_000, 1, 1e9, 'posts', 'Posts that model is asked about in 24 hours at most'),
   WATERSHED_SMTP_URL: text(undefined, 'Mail server for reports, such as smtps://user:password@host', { secret: true }),
   WATERSHED_MAIL_FROM: text('watershed@localhost', 'Sender of reports'),
   DATABASE_URL: text(undefined, 'PostgreSQL to use instead of the embedded one', { secret: true }),

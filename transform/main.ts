@@ -1,12 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { availableParallelism } from 'node:os';
+import type { Clock } from '#core/clock.ts';
 import type { Config } from '#core/config.ts';
+import { WatershedError } from '#core/errors.ts';
 import type { Foundation } from '#core/main.ts';
 import type { Queue } from '#core/queue/queue.ts';
 import type { Service } from '#core/service.ts';
 import { openDuck } from '#warehouse/duck.ts';
 import type { Warehouse } from '#warehouse/main.ts';
+import { createHttpClassifier } from './classifiers/http.ts';
 import { openLinear } from './classifiers/linear.ts';
 import type { Classifier } from './classifiers/classifier.ts';
 import { activityJob } from './jobs/activity.ts';
@@ -32,7 +35,7 @@ export async function openTransform(
 ): Promise<Transform> {
   const { config, dataDir, store, clock, random, log, metrics, logger } = foundation;
   await using stack = new AsyncDisposableStack();
-  const classifier = stack.use(await openModel());
+  const classifier = stack.use(await openClassifier(config, clock));
   const duck = stack.use(
     await openDuck({
       staging: join(dataDir, 'staging-transform'),
@@ -88,7 +91,30 @@ export function upkeepRetentionMs(config: Config): number {
   return Math.max(retentionMsMin, 2 * config.WATERSHED_SQL_TIMEOUT_MS);
 }
 
-/** The model that ships with the program. */
+/** The model that ships with the program, or the one behind an API where its address is given. */
+async function openClassifier(config: Config, clock: Clock): Promise<Classifier> {
+  const { WATERSHED_CLASSIFIER_URL: baseUrl, WATERSHED_CLASSIFIER_MODEL: model } = config;
+  if (baseUrl === undefined) return openModel();
+  if (model === undefined) {
+    throw new WatershedError('bad_config', 'WATERSHED_CLASSIFIER_URL is given, and no WATERSHED_CLASSIFIER_MODEL', {
+      hint: 'name the model that the API is to use',
+    });
+  }
+  const apiKey = config.WATERSHED_CLASSIFIER_API_KEY;
+  return createHttpClassifier({
+    baseUrl,
+    model,
+    clock,
+    ...(apiKey === undefined ? {} : { apiKey }),
+    batchPosts: 20,
+    concurrency: 4,
+    timeoutMs: 60_000,
+    attempts: 4,
+    budgetPosts: config.WATERSHED_CLASSIFIER_POSTS_PER_DAY,
+    cachePosts: 50_000,
+  });
+}
+
 async function openModel(): Promise<Classifier> {
   const root = join(import.meta.dirname, '..');
   const read = async (path: string): Promise<{ path: string; bytes: Uint8Array }> => ({

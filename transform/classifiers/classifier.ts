@@ -13,6 +13,8 @@
 export interface Classifier extends AsyncDisposable {
   readonly name: string;
   readonly version: string;
+  /** The most posts that should wait for one commit, where an answer costs so much that none may be lost. */
+  readonly commitPostsMax?: number;
   classify(posts: readonly ClassifiablePost[], adaptation: Adaptation, signal?: AbortSignal): Promise<Classified>;
 }
 

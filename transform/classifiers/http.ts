@@ -66,6 +66,8 @@ export function createHttpClassifier(options: HttpOptions): Classifier {
   return {
     name: 'http',
     version: `http-${options.model.replace(/[^\w.-]/g, '-')}-${fingerprint}`,
+    // Some ten requests: as much as may be asked again after a crash.
+    commitPostsMax: 10 * options.batchPosts,
     async classify(posts, _adaptation, signal) {
       const texts = [...new Set(posts.map(({ text }) => text.slice(0, textCharsMax)))].filter(
         (text) => !remembered.has(text),

@@ -13,7 +13,9 @@ export interface WordVectors {
   add(word: string, sum: Float32Array): void;
 }
 
-/** A word is cut into the longest pieces from its beginning, the way of WordPiece; the longest piece has 18 characters. */
+/**
+ * A word is cut into the longest pieces from its beginning, the way of WordPiece; the longest piece has 18 characters.
+ */
 const pieceCharsMax = 18;
 /** Pieces that begin a word and pieces that go on are told apart by the seed of their hash. */
 const beginSeed = 2;

@@ -104,3 +104,11 @@ test('two at once label every post once', async () => {
   await Promise.all([run(lake, classifier), run(lake, classifier)]);
   expect((await labels(lake)).map((row) => row['post_id'])).toHaveLength(50);
 });
+
+test('commits after as few posts as a costly classifier asks for', async () => {
+  await using lake = await openJobsLake(identity);
+  await lake.land('posts', 0, 0, flood([1, 2, 3, 4, 5]));
+  await run(lake, { ...createMemoryClassifier(['water']), commitPostsMax: 2 });
+  expect((await lake.metadata('classifications')).snapshots).toHaveLength(3);
+  expect(await labels(lake)).toHaveLength(5);
+});

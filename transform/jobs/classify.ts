@@ -65,7 +65,7 @@ async function classifyAll(
   try {
     while (!context.signal.aborted) {
       const state = await loadTables(options, ['posts', 'classifications']);
-      const plan = planNext({ ...state, logIdentity: options.logIdentity, version: options.classifier.version });
+      const plan = planNext({ ...state, logIdentity: options.logIdentity, version: options.classifier.version, recordsMax: options.classifier.commitPostsMax });
       if (plan === undefined) return;
       const pointer = state.classifications.properties[adaptedProperty(options.classifier)];
       try {

@@ -5,7 +5,8 @@ import { clip, landedOffsets, type OffsetRange } from './ranges.ts';
  * How far a model version has come, in the properties of `classifications`, for each log identity and partition:
  *
  * - `watershed.classified.<version>.<identity>.<partition>`: the next record of the stream to be classified;
- * - `watershed.reclassified.<version>.<identity>.<partition>`: `next/until`, the same for what an older version had classified
+ * - `watershed.reclassified.<version>.<identity>.<partition>`: `next/until`, the same for what an older version had
+ * classified
  *   before this one came. It is done in the background, when there is nothing new.
  */
 export interface Plan {
@@ -23,6 +24,8 @@ export interface MarkInput {
   readonly classifications: TableMetadata;
   readonly logIdentity: string;
   readonly version: string;
+  /** The most records of one commit, where the classifier says so. */
+  readonly recordsMax?: number | undefined;
 }
 
 /**
@@ -36,11 +39,11 @@ export function planNext(input: MarkInput): Plan | undefined {
   const marks = readMarks(input);
   const fresh = clip(
     marks.map(({ partition, next, landed }) => ({ partition, from: next, to: landed })),
-    recordsMax.new,
+    Math.min(recordsMax.new, input.recordsMax ?? recordsMax.new),
   );
   const again = clip(
     marks.map(({ partition, againNext, againUntil }) => ({ partition, from: againNext, to: againUntil })),
-    recordsMax.again,
+    Math.min(recordsMax.again, input.recordsMax ?? recordsMax.again),
   );
   const left = marks.reduce(
     (sum, { next, landed, againNext, againUntil }) => sum + (landed - next) + (againUntil - againNext),

@@ -11,7 +11,9 @@ import { trainLanguages } from './languages.ts';
 import type { Judged } from './measures.ts';
 import { readEvents, type ReadEvent } from './read.ts';
 import { report } from './report.ts';
-import { loadTraining, textsOf, trainWeights } from './train.ts';
+import { trainRelevance } from './relevance.ts';
+import { joinWeights, loadTraining, textsOf, typedEvents } from './train.ts';
+import { trainTypes } from './types.ts';
 
 /** What a model that never saw an event says of it, post by post in the order of time. */
 export interface EventResult {
@@ -67,18 +69,21 @@ export async function crossValidate(
   const folds = foldsOf(events);
   for (const [index, held] of folds.entries()) {
     signal.throwIfAborted();
-    const rest = events.filter((event) => !held.includes(event));
-    const weights = throughFile(trainWeights(rest, fixed.languages), fixed.vectors);
-    for (const { event } of held) {
-      await using classifier = createLinear(weights, createLexicon(fixed.vectors, weights), 'evaluation');
-      results.set(event, await meet(event, classifier));
+    const relevance = trainRelevance(events.filter((event) => !held.includes(event)));
+    for (const [crisis, some] of Map.groupBy(held, ({ event }) => event.crisis)) {
+      const types = trainTypes(typedEvents(events).filter(({ event }) => event.crisis !== crisis));
+      const weights = throughFile(joinWeights(relevance, types, fixed.languages), fixed.vectors);
+      for (const { event } of some) {
+        await using classifier = createLinear(weights, createLexicon(fixed.vectors, weights), 'evaluation');
+        results.set(event, await meet(event, classifier));
+      }
     }
     note(`${index + 1} of ${folds.length}: without ${held.map(({ event }) => event.name).join(', ')}`);
   }
   return events.flatMap(({ event }) => results.get(event) ?? []);
 }
 
-/** So many small crises are left out together: one training for each of them would take twice the time. */
+/** So many small crises are left out together of what relevance is learned from; of the types' each for itself. */
 const smallCrisesAtOnce = 3;
 
 /** Events to be left out together: all recordings of a crisis, alone where T6 has it. */

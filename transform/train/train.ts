@@ -5,7 +5,7 @@ import { informationTypes } from '../classifiers/classifier.ts';
 import type { LanguageWeights } from '../classifiers/languages.ts';
 import { product } from '../classifiers/lexicon.ts';
 import { decodeVectors, type WordVectors } from '../classifiers/vectors.ts';
-import { encodeWeights, type Weights } from '../classifiers/weights.ts';
+import { encodeWeights, type TypeWeights, type Weights } from '../classifiers/weights.ts';
 import { readCorpus, type LabelledEvent } from './corpus.ts';
 import { readLanguages, trainLanguages, type LanguageSample } from './languages.ts';
 import { readEvents, type ReadEvent } from './read.ts';
@@ -42,15 +42,24 @@ export function textsOf(events: readonly LabelledEvent[]): readonly string[] {
   return events.flatMap(({ posts }) => posts.map(({ text }) => text));
 }
 
-/** All weights from these events. The same events give the same weights, bit for bit. */
-export function trainWeights(events: readonly ReadEvent[], languages: LanguageWeights): Weights {
-  const { priorMean, ...relevance } = trainRelevance(events);
-  const types = trainTypes(events.filter(({ event }) => event.set === 't26'));
+/**
+ * All weights: relevance and types may be learned from different events. The same events give the same, bit for bit.
+ */
+export function joinWeights(
+  { priorMean, ...relevance }: ReturnType<typeof trainRelevance>,
+  types: TypeWeights,
+  languages: LanguageWeights,
+): Weights {
   const priorLines = Float32Array.of(
     product(relevance.direction, 0, priorMean),
     ...informationTypes.map((_, label) => product(types.directions, label * priorMean.length, priorMean)),
   );
   return { relevance: { ...relevance, priorLines }, types, languages };
+}
+
+/** Events that have labels of information types. */
+export function typedEvents(events: readonly ReadEvent[]): readonly ReadEvent[] {
+  return events.filter(({ event }) => event.set === 't26');
 }
 
 /**
@@ -61,7 +70,9 @@ export async function train(root: string, note: (text: string) => void): Promise
   const { events, languages, vectors } = await loadTraining(root);
   const posts = events.reduce((sum, event) => sum + event.posts.length, 0);
   note(`reading ${posts} labelled posts of ${events.length} events`);
-  const weights = trainWeights(readEvents(events, vectors), trainLanguages(languages, textsOf(events)));
+  const read = readEvents(events, vectors);
+  const types = trainTypes(typedEvents(read));
+  const weights = joinWeights(trainRelevance(read), types, trainLanguages(languages, textsOf(events)));
   const bytes = encodeWeights(weights, {
     name: 'crisis',
     vectors: vectors.fingerprint,
