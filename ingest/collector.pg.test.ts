@@ -140,7 +140,7 @@ test('an event made by the API, posts of the network matched and in the log, a c
   expect(kinds).toEqual(['rules_changed', 'connected', 'rules_changed']);
   await until(async () => (await readCollectors(database))[0]?.lagSeconds != null);
   expect((await readCollectors(database))[0]).toMatchObject({ source: 'bluesky', state: 'connected', message: null });
-  expect(await metrics.text()).toContain('watershed_collector_connected{source="bluesky"} 1');
+  expect(await metrics.text()).toContain('watershed_collector_connections{source="bluesky"} 1');
 });
 
 test('the cursor is stored behind what is in the log: a log that fails loses nothing', async () => {

@@ -29,8 +29,9 @@ const retryFirstMs = 60_000;
 const retryMostMs = 900_000;
 
 /**
- * Source to log, one process at a time by lease: reads items, appends them in batches, and stores the source's cursor only after
- * everything before it is in the log. So a break repeats items, which the writer knows as duplicates, and loses none.
+ * Source to log, one process at a time by lease: reads items, appends them in batches, and stores the source's cursor
+ * only after everything before it is in the log. So a break repeats items, which the writer knows as duplicates, and
+ * loses none.
  *
  * A source that ends with an error is told in the journal and tried again: no network stops the rest of the house. Only
  * our own corruption does.
@@ -87,7 +88,8 @@ async function pump(items: AsyncIterator<Parameters<Batch['add']>[0]>, batch: Ba
   let next = items.next();
   next.catch(() => undefined);
   while (!signal.aborted) {
-    // An item or the age of the batch, whichever comes first; the item that is still under way is kept for the next turn.
+    // An item or the age of the batch, whichever comes first; the item that is still under way is kept for the next
+    // turn.
     const turn = await Promise.race([next, batch.due]);
     if (turn?.done) return;
     if (turn !== undefined) {

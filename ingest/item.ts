@@ -8,7 +8,9 @@ export interface ItemRecord {
   readonly record: Buffer;
 }
 
-/** The record that an item of a source becomes, and the topic it goes to. A post that no record can hold is set aside. */
+/**
+ * The record that an item of a source becomes, and the topic it goes to. A post that no record can hold is set aside.
+ */
 export function recordOf(
   item: Exclude<SourceItem, CursorItem>, context: { readonly source: string; readonly account: string; readonly nowMs: number },
 ): ItemRecord {

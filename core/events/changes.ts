@@ -11,7 +11,10 @@ export interface Changes extends AsyncDisposable {
 
 const retryMs = 500;
 
-/** Listens for changes of the events in any process. While the database cannot be reached, waits are simply not cut short. */
+/**
+ * Listens for changes of the events in any process. While the database cannot be reached, waits are simply not cut
+ * short.
+ */
 export async function openChanges(database: Database, clock: Clock, signal: AbortSignal): Promise<Changes> {
   let told = Promise.withResolvers<void>();
   const closed = new AbortController();

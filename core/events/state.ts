@@ -16,7 +16,10 @@ export type StatusChange = 'paused' | 'resumed' | 'archived' | 'restored';
 /** What of an event can be changed: kept as JSON in its row and, twice, in each row of its history. */
 export type State = Omit<CrisisEvent, 'id' | 'version' | 'createdAt' | 'createdBy' | 'updatedAt' | 'updatedBy'>;
 
-/** The state as it is kept: instants in UTC, the name in one line. Throws `bad_request` where it could never collect anything. */
+/**
+ * The state as it is kept: instants in UTC, the name in one line. Throws `bad_request` where it could never collect
+ * anything.
+ */
 export function normalise(given: State): State {
   const state: State = {
     ...given,

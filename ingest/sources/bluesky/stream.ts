@@ -171,16 +171,9 @@ function createIntake(options: StreamOptions): Intake {
           return undefined;
         }
         case 'deleted':
-          waiting.push({ kind: 'tombstone', source: 'bluesky', what: 'post', id: `${frame.rkey}/${frame.did}`, state: 'gone', why: 'deleted',
-            atMs: frame.timeUs / 1000 });
-          return undefined;
-        case 'account': {
-          if (!frame.active && passing.has(frame.status)) return drop('account out of step');
-          const state = frame.active ? 'back' : 'gone';
-          waiting.push({ kind: 'tombstone', source: 'bluesky', what: 'author', id: frame.did, state, why: frame.status,
-            atMs: frame.timeUs / 1000 });
-          return undefined;
-        }
+        case 'account':
+          if (isPassing(frame)) return drop('account out of step');
+          return void waiting.push(tombstoneOf(frame));
         case 'identity':
           if (frame.handle !== undefined) options.onIdentity(frame.did, frame.handle);
           return drop('identity');
@@ -193,6 +186,16 @@ function createIntake(options: StreamOptions): Intake {
       }
     },
   };
+}
+
+function isPassing(frame: Parameters<typeof tombstoneOf>[0]): boolean {
+  return frame.kind === 'account' && !frame.active && passing.has(frame.status);
+}
+
+function tombstoneOf(frame: Extract<ReturnType<typeof readFrame>, { kind: 'deleted' | 'account' }>): SourceItem {
+  const base = { kind: 'tombstone', source: 'bluesky', atMs: frame.timeUs / 1000 } as const;
+  if (frame.kind === 'deleted') return { ...base, what: 'post', id: `${frame.rkey}/${frame.did}`, state: 'gone', why: 'deleted' };
+  return { ...base, what: 'author', id: frame.did, state: frame.active ? 'back' : 'gone', why: frame.status };
 }
 
 /** What servers say of each other, not of the account (lexicon com.atproto.sync.subscribeRepos, account status). */
