@@ -24,6 +24,8 @@ export interface SqlLake extends AsyncDisposable {
   readonly cache: TableCache;
   /** Commits the rows of a SELECT to a table as one file; columns that it does not give are null. */
   append(table: TableName, select: string): Promise<void>;
+  /** Names one small file so often, under as many names, in commits of 500: for measuring how files are planned. */
+  appendManyFiles(table: TableName, files: number): Promise<void>;
   /** Any SQL on an unguarded DuckDB that is set up like a child, for comparing. */
   readonly duck: DuckDBConnection;
   engine(options?: Partial<DuckEngineOptions>): Engine;
@@ -63,6 +65,26 @@ export async function sqlLake(): Promise<SqlLake> {
         ledger: [],
         tables: [{ ref, files: [dataFileFromStats(spec, `${store.uri}/${key}`, file.stats)] }],
       });
+    },
+    async appendManyFiles(table, count) {
+      const spec = tables[table];
+      const ref = { namespace: 'store', name: table };
+      await ensureTable(context, ref, spec);
+      for (let from = 0; from < count; from += 500) {
+        const added = [];
+        for (let index = from; index < Math.min(count, from + 500); index++) {
+          const file = await encodeParquet(
+            duck,
+            `SELECT ${spec.columns.map(({ name, type }) => (name === 'event_id' ? `'event ${index % 100}' AS event_id` : `NULL::${duckType(type)} AS "${name}"`)).join(', ')}`,
+            spec,
+            folder,
+          );
+          if (file === undefined) continue;
+          added.push(dataFileFromStats(spec, `${store.uri}/store/${table}/data/many-${index}.parquet`, file.stats));
+          await rm(file.localPath);
+        }
+        await commitAppend({ ...context, ledger: [], tables: [{ ref, files: added }] });
+      }
     },
     engine(options = {}) {
       const engine = createDuckEngine({
