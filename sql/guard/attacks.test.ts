@@ -94,6 +94,10 @@ test('each of them bites on an unguarded DuckDB', async () => {
   expect(harmless).toEqual([]);
 }, 60_000);
 
+test('a text that ends early for the one who runs it is refused', async () => {
+  await expect(ask(engine, "SELECT 1\0 FROM '/etc/passwd'")).rejects.toMatchObject({ code: 'statement_refused' });
+});
+
 test('none of them gets through, each is told what is allowed, and nothing has changed afterwards', async () => {
   const before = await contents();
   const through: string[] = [];

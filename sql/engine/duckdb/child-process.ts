@@ -71,6 +71,7 @@ export async function startChild(options: ChildOptions, clock: Clock): Promise<E
     );
   } catch (error) {
     child.kill();
+    await child.ended;
     throw error;
   } finally {
     cancelTimer();

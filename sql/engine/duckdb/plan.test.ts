@@ -4,6 +4,7 @@ import { tables } from '#core/contract/tables.ts';
 import { seededRandom, systemClock } from '#core/clock.ts';
 import { addDeletes } from '#test/lake.ts';
 import { ask, sqlLake, type SqlLake } from '#test/sql-lake.ts';
+import { commitAppend } from '#warehouse/table/append.ts';
 import { changeMetadata } from '#warehouse/table/ensure.ts';
 import type { Field, TableMetadata } from '#warehouse/table/metadata.ts';
 import type { Engine, Param } from '../engine.ts';
@@ -179,5 +180,20 @@ describe('what other engines do to a table', () => {
     await lake.append('posts', "SELECT 'e' AS event_id, 'later' AS post_id");
     expect(await rows('SELECT post_id FROM posts ORDER BY 1')).toEqual([['later'], ['p0'], ['p2'], ['p3'], ['p5']]);
     expect(await rows('SELECT count(*) FROM store.posts')).toEqual([[5]]);
+  });
+
+  test('a file without field ids is refused, never read as nulls', async () => {
+    const local = join(lake.folder, 'foreign.parquet');
+    const key = 'store/posts/data/foreign.parquet';
+    await lake.duck.run(`COPY (SELECT 'e' AS event_id, 'foreign' AS post_id) TO '${local}' (FORMAT parquet)`);
+    await lake.store.putFile(key, local);
+    const path = `${lake.store.uri}/${key}`;
+    const file = { content: 0, path, format: 'PARQUET', partition: {}, recordCount: 1, bytes: 500 } as const;
+    await commitAppend({ ...context(lake), ledger: [], tables: [{ ref, files: [file] }] });
+    await expect(rows('SELECT post_id FROM posts')).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringContaining('field ids'),
+    });
+    expect(await rows('SELECT count(*) FROM events')).toEqual([[0]]);
   });
 });

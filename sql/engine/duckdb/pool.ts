@@ -68,6 +68,9 @@ const expressKeepMs = 5_000;
 const tickMs = 50;
 /** The express child is ended when there was no work for it for so long. */
 const expressIdleMs = 60_000;
+/** A child that has done nothing for so long and still holds so much is replaced by a fresh one. */
+const idleCheckMs = 30_000;
+const idleBytesMax = 256 * 2 ** 20;
 
 export function createChildPool(options: PoolOptions): ChildPool {
   return new Pool(options);
@@ -80,6 +83,7 @@ class Pool implements ChildPool {
   readonly #busy = new Map<EngineChild, Busy>();
   readonly #short: FairQueue<Waiter> = createFairQueue();
   readonly #long: FairQueue<Waiter> = createFairQueue();
+  readonly #starts = new Set<Promise<void>>();
   #starting = 0;
   #number = 0;
   #failures = 0;
@@ -131,6 +135,7 @@ class Pool implements ChildPool {
         await child.ended;
       }),
     );
+    await Promise.all(this.#starts);
   }
 
   /** Gives idle children to those who wait. */
@@ -174,8 +179,19 @@ class Pool implements ChildPool {
         if (this.#closed) return child.kill();
         this.#idle.push(child);
         this.#hand();
+        this.#options.clock.timer(idleCheckMs, () => void this.#replaceIfLarge(child));
       },
     };
+  }
+
+  /** Memory that a large statement has left behind goes back to the system. */
+  async #replaceIfLarge(child: EngineChild): Promise<void> {
+    if (!this.#idle.includes(child)) return;
+    const bytes = await child.residentBytes();
+    const index = this.#idle.indexOf(child);
+    if (index === -1 || bytes === undefined || bytes <= idleBytesMax) return;
+    this.#idle.splice(index, 1);
+    child.kill();
   }
 
   /**
@@ -229,18 +245,22 @@ class Pool implements ChildPool {
     // However many statements stay on what was the express child, there is an end to processes.
     if (this.#closed || this.#all.size + this.#starting >= this.#options.children + 2) return;
     this.#starting += 1;
-    const started = startChild(childOptions(this.#options, this.#number++), this.#options.clock);
-    void started
+    const started = startChild(childOptions(this.#options, this.#number++), this.#options.clock)
       .finally(() => this.#starting--)
       .then(
-        (child) => this.#add(child),
+        async (child) => await this.#add(child),
         (error: unknown) => this.#failed(error),
       );
+    this.#starts.add(started);
+    void started.then(() => this.#starts.delete(started));
   }
 
-  #add(child: EngineChild): void {
+  async #add(child: EngineChild): Promise<void> {
     this.#failures = 0;
-    if (this.#closed) return child.kill();
+    if (this.#closed) {
+      child.kill();
+      return await child.ended;
+    }
     this.#all.add(child);
     void child.ended.then(() => {
       this.#all.delete(child);

@@ -25,6 +25,13 @@ export async function judgeStatement(
   params: readonly Param[],
   names: LakeNames,
 ): Promise<Judged> {
+  // DuckDB's parser would see the whole text, but what runs ends at the NUL.
+  if (sql.includes('\0')) {
+    throw new WatershedError('statement_refused', 'a statement cannot hold the character NUL', {
+      hint: 'Write chr(0), or bind the text as a parameter.',
+      context: { sqlstate: refusedState },
+    });
+  }
   const explained = partExplain(sql);
   const bodyBytes = Buffer.byteLength(sql.slice(0, explained.start));
   const statement = await parse(connection, explained.body, sql, bodyBytes);

@@ -12,6 +12,7 @@ export interface ShownLake {
 
 export function createShownLake(connection: DuckDBConnection): ShownLake {
   const shown = new Map<string, string>();
+  const withIds = new Set<string>();
   /** Makes something unless it stands under that key already. */
   const once = async (name: string, key: string, make: () => Promise<void>): Promise<void> => {
     if (shown.get(name) === key) return;
@@ -22,7 +23,10 @@ export function createShownLake(connection: DuckDBConnection): ShownLake {
   return {
     async show(lake) {
       for (const table of lake.tables) {
-        await once(`store.${table.name}`, table.key, async () => await run(connection, storeView(table)));
+        await once(`store.${table.name}`, table.key, async () => {
+          await requireFieldIds(connection, table.content?.files ?? [], withIds);
+          await run(connection, storeView(table));
+        });
       }
       for (const { name, key, reads } of lake.helpers) {
         await once(`helper.${name}`, key, async () => {
@@ -52,6 +56,34 @@ export function createShownLake(connection: DuckDBConnection): ShownLake {
       }
     },
   };
+}
+
+/** Files whose ids were seen; more are not remembered, which only costs time. */
+const checkedFilesMax = 200_000;
+
+/**
+ * Refuses files without field ids: columns are found by id, so all of theirs would come out as null. Ours have them; other
+ * engines may have added files as they were (`add_files`). Each file is looked at once: files never change.
+ */
+async function requireFieldIds(
+  connection: DuckDBConnection,
+  files: readonly SentFile[],
+  seen: Set<string>,
+): Promise<void> {
+  const unseen = files.map(({ path }) => path).filter((path) => !seen.has(path));
+  if (unseen.length === 0) return;
+  const result = await connection.runAndReadAll(
+    `SELECT file_name FROM parquet_schema([${unseen.map(quoteText).join(', ')}]) GROUP BY file_name HAVING count(field_id) = 0 LIMIT 1`,
+  );
+  const path = result.getRows()[0]?.[0];
+  if (typeof path === 'string') {
+    throw new WatershedError('unsupported', `${path} has no field ids, so its columns cannot be told`, {
+      hint: 'Let the engine that added the file rewrite it: ALTER TABLE … EXECUTE optimize in Trino, rewrite_data_files in Spark.',
+      context: { sqlstate: '0A000' },
+    });
+  }
+  if (seen.size > checkedFilesMax) seen.clear();
+  for (const each of unseen) seen.add(each);
 }
 
 async function run(connection: DuckDBConnection, sql: string): Promise<void> {
