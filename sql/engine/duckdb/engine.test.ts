@@ -65,6 +65,14 @@ test('a new commit is seen by the next statement', async () => {
   expect(await count()).toBe(10);
 });
 
+test('SHOW TABLES names the tables of schema lake, once', async () => {
+  const names = Object.keys(tables)
+    .toSorted()
+    .map((name) => [name]);
+  expect((await ask(engine, 'SHOW TABLES;')).rows).toEqual(names);
+  expect((await ask(engine, 'show /* all */ tables from store')).rows).toEqual(names);
+});
+
 test('parameters are bound with their types, never spliced', async () => {
   expect(
     await one('SELECT count(*) FROM posts WHERE event_id = $1 AND created_at < $2', ['flood', '2013-06-20T00:30:00Z']),

@@ -32,7 +32,7 @@ export async function judgeStatement(
       context: { sqlstate: refusedState },
     });
   }
-  const explained = partExplain(sql);
+  const explained = asLakeTables(partExplain(sql));
   const bodyBytes = Buffer.byteLength(sql.slice(0, explained.start));
   const statement = await parse(connection, explained.body, sql, bodyBytes);
   const lake = lakeOf(names);
@@ -54,6 +54,13 @@ export async function judgeStatement(
   } catch (error) {
     throw error instanceof Refusal ? refusalError(error, sql, bodyBytes) : error;
   }
+}
+
+/** People see schema lake: a bare SHOW TABLES would name every table twice, once per schema of the search path. */
+function asLakeTables(explained: Explained): Explained {
+  const words = tokens(explained.body).map(({ start, end }) => explained.body.slice(start, end).toUpperCase());
+  const bare = words.join(' ').replace(/( ;)+$/, '') === 'SHOW TABLES';
+  return bare ? { ...explained, body: 'SHOW TABLES FROM lake' } : explained;
 }
 
 function placeIn(sql: string, { prefix }: Explained, bodyBytes: number): Place {
