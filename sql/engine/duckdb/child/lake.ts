@@ -62,8 +62,8 @@ export function createShownLake(connection: DuckDBConnection): ShownLake {
 const checkedFilesMax = 200_000;
 
 /**
- * Refuses files without field ids: columns are found by id, so all of theirs would come out as null. Ours have them; other
- * engines may have added files as they were (`add_files`). Each file is looked at once: files never change.
+ * Refuses files without field ids: columns are found by id, so all of theirs would come out as null. Ours have them;
+ * other engines may have added files as they were (`add_files`). Each file is looked at once: files never change.
  */
 async function requireFieldIds(
   connection: DuckDBConnection,
