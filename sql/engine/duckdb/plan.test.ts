@@ -129,7 +129,7 @@ describe('what other engines do to a table', () => {
     engine = lake.engine();
     await lake.append(
       'posts',
-      "SELECT 'e' AS event_id, 'p' || i AS post_id, i::INTEGER AS likes, 'text ' || i AS text FROM range(6) r(i)",
+      "SELECT 'e' AS event_id, 'p' || i AS post_id, i::INTEGER AS likes, 'text ' || i AS text, 'en' AS lang FROM range(6) r(i)",
     );
   });
   afterEach(async () => await lake[Symbol.asyncDispose]());
@@ -165,6 +165,13 @@ describe('what other engines do to a table', () => {
       [null, null, 'p1'],
       ['Calgary', null, 'p9'],
     ]);
+    // Schema lake keeps our names.
+    expect(await rows("SELECT place, lang, post_id FROM posts WHERE post_id IN ('p1', 'p9') ORDER BY post_id")).toEqual(
+      [
+        [null, null, 'p1'],
+        ['Calgary', null, 'p9'],
+      ],
+    );
   });
 
   test('rows that a position delete names are gone', async () => {
