@@ -83,7 +83,8 @@ export function createPlanner(deps: { catalog: Catalog; store: Store; cache: Tab
 }
 
 /**
- * Tables of which another engine has renamed columns of ours, once more with our names: the views of schema lake are written
+ * Tables of which another engine has renamed columns of ours, once more with our names: the views of schema lake
+ * are written
  * with those. By name of the store view.
  */
 function bridgesOf(
