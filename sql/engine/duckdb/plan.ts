@@ -95,12 +95,13 @@ function bridgesOf(
   for (const { name, key, content } of sent) {
     const table = wanted.get(name)?.table;
     if (table === undefined) continue;
-    const ours = new Map<number, string>(tables[table].columns.map((column) => [column.id, column.name]));
-    if (content.columns.every((column) => (ours.get(column.id) ?? column.name) === column.name)) continue;
-    const taken = new Set(ours.values());
+    const names = new Map<number, string>(tables[table].columns.map((column) => [column.id, column.name]));
+    const ours = ({ id }: SentColumn): string | undefined => names.get(id >= absentIds ? id - absentIds : id);
+    if (content.columns.every((column) => (ours(column) ?? column.name) === column.name)) continue;
+    const taken = new Set(names.values());
     const columns = content.columns
-      .filter((column) => ours.has(column.id) || !taken.has(column.name))
-      .map((column) => ({ ...column, name: ours.get(column.id) ?? column.name }));
+      .filter((column) => ours(column) !== undefined || !taken.has(column.name))
+      .map((column) => ({ ...column, name: ours(column) ?? column.name }));
     bridges.set(name, { name: `${name}@lake`, key: `${key}@lake`, content: { ...content, columns } });
   }
   return bridges;
