@@ -60,15 +60,19 @@ export function createPlanner(deps: { catalog: Catalog; store: Store; cache: Tab
         },
       );
       const sent = await Promise.all(planned);
+      const bridges = bridgesOf(sent, want.store);
       const keyOfView = new Map(sent.map(({ name, key }) => [name, key]));
       return {
-        tables: sent,
-        helpers: [...want.helpers].map((name) => ({
-          name,
-          reads: {},
-          key: JSON.stringify(helpers[name].uses.map((table) => keyOfView.get(table))),
-        })),
-        views: [...want.views].map(([name, { of, reads }]) => ({ name, of, reads, key: JSON.stringify(reads) })),
+        tables: [...sent, ...bridges.values()],
+        helpers: [...want.helpers].map((name) => {
+          const { uses } = helpers[name];
+          const key = JSON.stringify(uses.map((table) => keyOfView.get(table)));
+          return { name, key, reads: bridged(uses, {}, bridges) };
+        }),
+        views: [...want.views].map(([name, { of, reads: own }]) => {
+          const reads = bridged(lakeViews[of].uses, own, bridges);
+          return { name, of, reads, key: JSON.stringify(reads) };
+        }),
       };
     },
     async columns(table) {
@@ -76,6 +80,41 @@ export function createPlanner(deps: { catalog: Catalog; store: Store; cache: Tab
       return columnsOf(table, await metadataAt(location), {});
     },
   };
+}
+
+/**
+ * Tables of which another engine has renamed columns of ours, once more with our names: the views of schema lake
+ * are written
+ * with those. By name of the store view.
+ */
+function bridgesOf(
+  sent: readonly (SentTable & Required<Pick<SentTable, 'content'>>)[],
+  wanted: ReadonlyMap<string, Wanted>,
+): Map<string, SentTable> {
+  const bridges = new Map<string, SentTable>();
+  for (const { name, key, content } of sent) {
+    const table = wanted.get(name)?.table;
+    if (table === undefined) continue;
+    const names = new Map<number, string>(tables[table].columns.map((column) => [column.id, column.name]));
+    const ours = ({ id }: SentColumn): string | undefined => names.get(id >= absentIds ? id - absentIds : id);
+    if (content.columns.every((column) => (ours(column) ?? column.name) === column.name)) continue;
+    const taken = new Set(names.values());
+    const columns = content.columns
+      .filter((column) => ours(column) !== undefined || !taken.has(column.name))
+      .map((column) => ({ ...column, name: ours(column) ?? column.name }));
+    bridges.set(name, { name: `${name}@lake`, key: `${key}@lake`, content: { ...content, columns } });
+  }
+  return bridges;
+}
+
+/** Which store views stand for the tables that a view or helper reads. */
+function bridged(uses: readonly string[], reads: Reads, bridges: ReadonlyMap<string, SentTable>): Reads {
+  const found: Record<string, string> = {};
+  for (const table of uses) {
+    const name = reads[table] ?? table;
+    found[table] = bridges.get(name)?.name ?? name;
+  }
+  return found;
 }
 
 interface Collected {
@@ -185,6 +224,9 @@ async function contentOf(
   return { columns, files };
 }
 
+/** Added to the id of a column that the schema does not have: files may still hold one that was dropped. */
+const absentIds = 1_000_000_000;
+
 /** Columns of the table's own schema, and those of the contract that it does not have yet, which are null. */
 function columnsOf(table: TableName, metadata: TableMetadata | undefined, at: SnapshotChoice): SentColumn[] {
   const fields = metadata === undefined ? [] : schemaFor(metadata, at).fields;
@@ -194,7 +236,7 @@ function columnsOf(table: TableName, metadata: TableMetadata | undefined, at: Sn
   for (const { id, name, type } of tables[table].columns) {
     if (!ids.has(id) && !names.has(name))
       columns.push({
-        id,
+        id: id + absentIds,
         name,
         type: duckType(typeof type === 'string' ? type : { type: 'list', element: type.list }),
       });
