@@ -1,3 +1,4 @@
+import { isWatershedError } from '#core/errors.ts';
 import type { Foundation } from '#core/main.ts';
 import type { Metrics } from '#core/metrics.ts';
 
@@ -46,7 +47,13 @@ export async function showProgress(
 ): Promise<void> {
   let shown = '';
   while (!signal.aborted) {
-    const { read, appended, committed, secondsBehind } = await readProgress(foundation);
+    const progress = await readProgress(foundation).catch((error: unknown) => {
+      if (isWatershedError(error) && error.retryable) return undefined; // the database is away for a moment: told when it is back
+      throw error;
+    });
+    await foundation.clock.sleep(interactive ? everyMs : quietEveryMs, signal).catch(() => undefined);
+    if (progress === undefined) continue;
+    const { read, appended, committed, secondsBehind } = progress;
     const line = `read ${number.format(read)} · in the log ${number.format(appended)} · in the lake ${number.format(committed)}`
       + ` · ${secondsBehind.toFixed(1)} s behind`;
     if (line !== shown) {
@@ -54,7 +61,6 @@ export async function showProgress(
       else note(line);
       shown = line;
     }
-    await foundation.clock.sleep(interactive ? everyMs : quietEveryMs, signal).catch(() => undefined);
   }
   if (interactive) process.stderr.write('\n');
 }

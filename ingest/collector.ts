@@ -47,7 +47,9 @@ export function createCollector(options: CollectorOptions): Service {
           await withLease(database, `collector/${source.name}/${account}`, holder, { clock, signal },
             (held) => collect(options, AbortSignal.any([signal, held])));
         } catch (error) {
-          if (isAbort(error, signal)) return;
+          // We are stopping. What the log could not take any more is asked of the source again: the cursor stands
+          // before it.
+          if (signal.aborted && (isAbort(error, signal) || (isWatershedError(error) && error.retryable))) return;
           if (isWatershedError(error, 'fenced')) continue; // another process reads now: we stand by
           if (!isWatershedError(error) || !isOfTheWorld.has(error.code)) throw error;
           if (clock.monotonic() - startedAt > retryMostMs) failures = 0;

@@ -48,7 +48,7 @@ export async function stagePosts(batch: Batch, pathOf: (format: PostFormat) => s
       continue;
     }
     let sink = sinks.get(shape.format);
-    if (sink === undefined) sinks.set(shape.format, (sink = new Sink(shape.source, shape.format, batch.bytes / 4)));
+    if (sink === undefined) sinks.set(shape.format, (sink = new Sink(shape.source, shape.format, roomFor(batch))));
     sink.add(`{"o":${offset},"p":${partition},`, line, 1);
   }
   const files = await Promise.all([...sinks.values()].map((sink) => sink.write(pathOf(sink.format))));
@@ -60,7 +60,7 @@ export async function stagePosts(batch: Batch, pathOf: (format: PostFormat) => s
  * header, body. So the body reaches table `raw` byte for byte, without being parsed.
  */
 export async function stageRaw(batch: Batch, path: string): Promise<Staged> {
-  const sink = new Sink('x', 'x.v2', batch.bytes);
+  const sink = new Sink('x', 'x.v2', roomFor(batch));
   const dead: DeadRecord[] = [];
   for (const { partition, offset, line } of recordsOf(batch, dead)) {
     const range = bodyRange(line);
@@ -73,7 +73,7 @@ export async function stageRaw(batch: Batch, path: string): Promise<Staged> {
 
 /** Writes records that are JSON objects keyed by the columns of a table, with `o` and `p` put in front. */
 export async function stageRows(batch: Batch, path: string): Promise<Staged> {
-  const sink = new Sink('x', 'x.v2', batch.bytes);
+  const sink = new Sink('x', 'x.v2', roomFor(batch));
   const dead: DeadRecord[] = [];
   for (const { partition, offset, line } of recordsOf(batch, dead)) {
     if (line[0] !== 123) {
@@ -127,6 +127,14 @@ export function* recordsOf(batch: Batch, dead: DeadRecord[] = []): Generator<{ p
       }
     }
   }
+}
+
+/**
+ * Room for all records with what is put in front of them. Memory that is not written to is not taken from the machine:
+ * asking for too much costs nothing, and growing would copy everything again.
+ */
+function roomFor(batch: Batch): number {
+  return batch.bytes + 64 * batch.records;
 }
 
 /** A growing buffer, written to a file in one go: many small writes cost more than the copy. */

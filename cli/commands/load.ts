@@ -6,6 +6,7 @@ import { databasePlaces } from '#ingest/archive/place.ts';
 import { loadArchive, type LoadProgress, type LoadSummary } from '#ingest/archive/load.ts';
 import { textOption, type Command, type CommandInput } from '../command.ts';
 import { openClient, type Client } from '../client.ts';
+import { findServer, type Server } from '../server.ts';
 
 export const loadCommand: Command = {
   name: 'load',
@@ -25,12 +26,12 @@ read lies in table quarantine with the reason.
     await using client = await openClient(input.config);
     const event = await eventOf(createRegistry({ database: client.database, clock: client.clock }), name);
     const progress = createBar(input);
-    const before = await landedCounts(client);
     const summary = await loadArchive({
       files: input.positionals, eventId: event.id, log: client.log, places: databasePlaces(client.database), clock: client.clock,
       signal: input.signal, onProgress: progress.show,
     }).finally(progress.stop);
-    const fates = await waitUntilLanded(client, summary, before, input);
+    const landed = await waitUntilLanded(client, summary, input);
+    const fates = landed ? await countFates(await findServer(input.config), event, summary, input.signal) : undefined;
     report(input, event, summary, fates);
     return summary.interrupted || summary.files.some(({ problem }) => problem !== undefined) ? 1 : 0;
   },
@@ -61,17 +62,27 @@ function createBar({ interactive, note }: CommandInput): { show: (progress: Load
 
 interface Counts { readonly kept: number; readonly duplicate: number; readonly dead: number }
 
-async function landedCounts({ database, log }: Client): Promise<Counts> {
-  const [row] = await database.query<{ kept: bigint; duplicate: bigint; dead: bigint }>(
-    `select coalesce(sum(kept), 0)::bigint as kept, coalesce(sum(duplicate), 0)::bigint as duplicate, coalesce(sum(dead), 0)::bigint as dead
-     from watershed.ledger where landing = 'posts' and log_identity = $1`, [await log.identity('posts')]);
-  return { kept: Number(row?.kept ?? 0), duplicate: Number(row?.duplicate ?? 0), dead: Number(row?.dead ?? 0) };
+/**
+ * What the tables hold of what this run appended, whatever else was landed meanwhile: rows of the event and records set
+ * aside at the offsets it wrote to. Of the rest the table had the post already.
+ */
+async function countFates(server: Server, event: CrisisEvent, { offsets, files }: LoadSummary, signal: AbortSignal): Promise<Counts> {
+  const appended = files.reduce((sum, file) => sum + file.appended, 0);
+  if (offsets.size === 0) return { kept: 0, duplicate: 0, dead: 0 };
+  const within = (partition: string, offset: string): string => [...offsets]
+    .map(([number, { from, to }]) => `(${partition} = ${number} and ${offset} >= ${from} and ${offset} < ${to})`).join(' or ');
+  const sql = `select (select count(*) from store.posts where event_id = $1 and (${within('log_partition', 'log_offset')})) as kept,
+    (select count(*) from store.quarantine where topic = 'posts' and component = 'landing posts' and (${within('"partition"', '"offset"')})) as dead`;
+  const answer: unknown = await (await server.request('/api/sql', { method: 'POST', body: { sql, params: [event.id] }, signal })).json();
+  const rows: unknown = typeof answer === 'object' && answer !== null ? Reflect.get(answer, 'rows') : [];
+  const [kept, dead] = Array.isArray(rows) && Array.isArray(rows[0]) ? rows[0].map(Number) : [];
+  return { kept: kept ?? 0, dead: dead ?? 0, duplicate: appended - (kept ?? 0) - (dead ?? 0) };
 }
 
 const landingWaitMsMax = 10_000;
 
-/** What the writer made of it; undefined when no writer landed it in time (none is running, or it is far behind). */
-async function waitUntilLanded(client: Client, summary: LoadSummary, before: Counts, { signal, note }: CommandInput): Promise<Counts | undefined> {
+/** Whether the writer landed it; false when none does (none is running, or it is far behind). */
+async function waitUntilLanded(client: Client, summary: LoadSummary, { signal, note }: CommandInput): Promise<boolean> {
   const identity = await client.log.identity('posts');
   let ends = new Map<number, bigint>();
   let movedAt = client.clock.monotonic();
@@ -79,21 +90,18 @@ async function waitUntilLanded(client: Client, summary: LoadSummary, before: Cou
     const rows = await client.database.query<{ partition: number; to_offset: bigint }>(
       `select partition, max(to_offset) as to_offset from watershed.ledger where landing = 'posts' and log_identity = $1 group by partition`, [identity]);
     const now = new Map(rows.map((row) => [row.partition, row.to_offset]));
-    if ([...summary.offsets].every(([partition, { to }]) => (now.get(partition) ?? 0n) >= to)) {
-      const after = await landedCounts(client);
-      return { kept: after.kept - before.kept, duplicate: after.duplicate - before.duplicate, dead: after.dead - before.dead };
-    }
+    if ([...summary.offsets].every(([partition, { to }]) => (now.get(partition) ?? 0n) >= to)) return true;
     if ([...now].some(([partition, to]) => ends.get(partition) !== to)) movedAt = client.clock.monotonic();
     ends = now;
     if (client.clock.monotonic() - movedAt > landingWaitMsMax) {
       note('Everything is in the log; no writer is landing it now. It will be in the table when `watershed start` runs.');
-      return undefined;
+      return false;
     }
     if (!told) note('Everything is in the log; waiting for the table…');
     told = true;
     await client.clock.sleep(200, signal).catch(() => undefined);
   }
-  return undefined;
+  return false;
 }
 
 function report({ values, out, note }: CommandInput, event: CrisisEvent, summary: LoadSummary, fates: Counts | undefined): void {

@@ -121,3 +121,27 @@ test('upkeep tells of every table, and tidies beside the running server', async 
   expect(done.tables).toEqual([{ table: 'posts', merged: 0, filed: 0, packed: 0, expiredSnapshots: 0, deletedFiles: 0 }]);
   expect(await watershed('upkeep', 'nonsense')).toMatchObject({ code: 2, note: expect.stringContaining('classifications') });
 }, 240_000);
+
+test('load counts what became of its own posts, whatever else is landed meanwhile, and a second run finds them there', async () => {
+  const archive = join(folder, 'archive.ndjson');
+  const post = (index: number): string => JSON.stringify({
+    id: String(1_500_000_000_000_000_000n + BigInt(index)), text: `post ${index}`, created_at: '2022-03-05T00:00:00.000Z' });
+  const lines = Array.from({ length: 300 }, (_, index) => post(index));
+  await writeFile(archive, [...lines, 'no JSON', lines[0], '{"id":"x","text":"no id"}'].join('\n'));
+  await using database = openDatabase(url, { max: 2 });
+  await using log = createPostgresLog(database, systemClock);
+  let going = true;
+  const others = (async () => {
+    for (let index = 0; going; index++) {
+      await log.append('posts', index % 4, [encodeEnvelope(
+        { source: 'x', format: 'crisislex', events: [{ id: 'another', matched: [] }], receivedAt: '2026-01-01T00:00:00.000Z', account: '' },
+        Buffer.from(JSON.stringify({ id: String(1_400_000_000_000_000_000n + BigInt(index)), text: 'another event' })))]);
+    }
+  })();
+  const first = await watershed('load', archive, '--event', 'Counted', '--json').finally(() => { going = false; });
+  await others;
+  expect(JSON.parse(first.out.toString())).toMatchObject({ event: 'counted', landed: { kept: 300, duplicate: 1, dead: 1 } });
+  const again = await watershed('load', archive, '--event', 'Counted', '--json');
+  expect(JSON.parse(again.out.toString())).toMatchObject({ landed: { kept: 0, duplicate: 301, dead: 1 } });
+  expect(await rows("select count(*) from lake.posts where event_id = 'counted'")).toEqual([[300]]);
+}, 120_000);
