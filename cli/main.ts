@@ -11,15 +11,15 @@ process.exitCode = code;
 async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    process.stdout.write(overview());
+    process.stdout.write(await overview());
     return name === undefined ? 2 : 0;
   }
-  const command = commands.find((candidate) => candidate.name === name);
-  if (command === undefined) {
-    note(`watershed: there is no command "${name}"; these are: ${commands.map((candidate) => candidate.name).join(', ')}`);
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (load === undefined) {
+    note(`watershed: there is no command "${name}"; these are: ${Object.keys(commands).join(', ')}`);
     return 2;
   }
-  return runCommand(command, rest);
+  return runCommand(await load(), rest);
 }
 
 async function runCommand(command: Command, args: readonly string[]): Promise<number> {
@@ -66,8 +66,9 @@ function note(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-function overview(): string {
-  const rows = commands.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`);
+async function overview(): Promise<string> {
+  const all = await Promise.all(Object.values(commands).map((load) => load()));
+  const rows = all.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`);
   return `watershed COMMAND …\n\n${rows.join('\n')}\n\nwatershed COMMAND --help tells more about one.\n\n${settingsText()}`;
 }
 
