@@ -68,6 +68,8 @@ export function createBatch(options: CollectorOptions, signal: AbortSignal): Bat
         return meters.read(item.readUntilMs);
       }
       if (item.kind === 'journal') status = statusAfter(status, item.entry);
+      // A source that delivers is connected, also one that has no connection to tell of.
+      if (item.kind === 'post' && status.state === 'starting') status = { state: 'connected' };
       const { topic, record } = recordOf(item, { source, account, nowMs: clock.now() });
       const records = waiting.get(topic) ?? [];
       records.push(record);

@@ -251,3 +251,9 @@ test('what no record can hold is set aside with the beginning of its bytes; so i
   expect(Buffer.from(rows[0].bytes, 'base64').equals(big.subarray(0, 1024 * 1024))).toBe(true);
   expect(rows[1]).toMatchObject({ reason: 'it is not JSON', bytes: '/woA', bytes_length: 99 });
 });
+
+test('a source without a connection of its own, like the replay, counts as connected once it delivers', async () => {
+  await using _running = await runCollector({ source: listSource([post('first')]) });
+  await until(async () => (await recordsOf('posts')).length === 1);
+  await until(async () => (await readCollectors(database))[0]?.state === 'connected');
+});

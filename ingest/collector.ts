@@ -69,7 +69,8 @@ async function collect(options: CollectorOptions, signal: AbortSignal): Promise<
   const { source, account, feed, cursors } = options;
   const batch = createBatch(options, signal);
   const cursor = await batch.persist(() => cursors.load(source.name, account));
-  await batch.report({ state: 'starting' });
+  const idle = options.feed.current().length === 0;
+  await batch.report({ state: 'starting', ...(idle ? { message: 'no active event asks for this source' } : {}) });
   const items = source.read({ cursor, events: feed, signal })[Symbol.asyncIterator]();
   try {
     await pump(items, batch, signal);
