@@ -43,8 +43,11 @@ export class DuplicateIndex {
   readonly #recent = new Map<number, { path: string; local: string; rows: number; committed: boolean }>();
   #nextNumber = 0;
   #rows = 0;
-  /** Files are moved when they are committed: nobody reads them by their old name meanwhile. */
-  #moving: Promise<unknown> = Promise.resolve();
+  /**
+   * One after another: looking up a batch, moving staged files to their final place, a file becoming part of the table.
+   * So while a batch is looked up each file is either pending here or listed by the table, never neither.
+   */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(files: LiveFiles) {
     this.#files = files;
@@ -79,19 +82,8 @@ export class DuplicateIndex {
     const ranges = await rowsOf(connection, `select event_id, min(post_id) as low, max(post_id) as high
       from projected where reason is null group by event_id`);
     if (ranges.length === 0) return;
-    const admitting = new Set(await this.#files.overlapping(ranges.map((row) => (
+    await this.#locked(() => this.#markKnown(connection, ranges.map((row) => (
       { eventId: String(row['event_id']), low: String(row['low']), high: String(row['high']) }))));
-    const known = new Map([...this.#recent].map(([number, { path }]) => [path, number]));
-    const unknown = [...admitting].filter((path) => !known.has(path));
-    const pending = [...this.#recent].filter(([, { committed }]) => !committed).map(([number]) => number);
-    const askable = [...new Set([...pending, ...[...admitting].flatMap((path) => known.get(path) ?? [])])];
-    const hits = askable.length === 0 ? [] : await rowsOf(connection, `select distinct file from recent_keys
-      where file in (${askable.join(', ')}) and key in (select key from projected where reason is null)`);
-    await this.#locked(async () => {
-      const local = await Promise.all(unknown.map((path) => this.#files.localPath(path)));
-      const hit = hits.flatMap((row) => this.#recent.get(Number(row['file']))?.local ?? []);
-      await this.#markFrom(connection, [...local, ...hit]);
-    });
   }
 
   /** Remembers the rows of the batch that will be written, for the batches that follow before it is committed. */
@@ -106,10 +98,10 @@ export class DuplicateIndex {
         entry.path = path;
         entry.local = await this.#files.localPath(path);
       },
-      committed: async () => {
+      committed: () => this.#locked(async () => {
         entry.committed = true;
         await this.#forgetOldest(connection);
-      },
+      }),
     };
   }
 
@@ -121,6 +113,19 @@ export class DuplicateIndex {
   #add(entry: { path: string; local: string; rows: number; committed: boolean }): void {
     this.#recent.set(this.#nextNumber++, entry);
     this.#rows += entry.rows;
+  }
+
+  async #markKnown(connection: DuckDBConnection, ranges: readonly IdRange[]): Promise<void> {
+    const admitting = new Set(await this.#files.overlapping(ranges));
+    const known = new Map([...this.#recent].map(([number, { path }]) => [path, number]));
+    const unknown = [...admitting].filter((path) => !known.has(path));
+    const pending = [...this.#recent].filter(([, { committed }]) => !committed).map(([number]) => number);
+    const askable = [...new Set([...pending, ...[...admitting].flatMap((path) => known.get(path) ?? [])])];
+    const hits = askable.length === 0 ? [] : await rowsOf(connection, `select distinct file from recent_keys
+      where file in (${askable.join(', ')}) and key in (select key from projected where reason is null)`);
+    const local = await Promise.all(unknown.map((path) => this.#files.localPath(path)));
+    const hit = hits.flatMap((row) => this.#recent.get(Number(row['file']))?.local ?? []);
+    await this.#markFrom(connection, [...local, ...hit]);
   }
 
   async #markFrom(connection: DuckDBConnection, localPaths: readonly string[]): Promise<void> {
@@ -144,8 +149,8 @@ export class DuplicateIndex {
   }
 
   #locked<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#moving.then(work, work);
-    this.#moving = result.catch(() => undefined);
+    const result = this.#turn.then(work, work);
+    this.#turn = result.catch(() => undefined);
     return result;
   }
 }

@@ -1,12 +1,12 @@
 import { SingleBar } from 'cli-progress';
 import { createRegistry, type Registry } from '#core/events/registry.ts';
 import type { CrisisEvent } from '#core/contract/event.ts';
-import { WatershedError } from '#core/errors.ts';
+import { isWatershedError, WatershedError } from '#core/errors.ts';
 import { databasePlaces } from '#ingest/archive/place.ts';
 import { loadArchive, type LoadProgress, type LoadSummary } from '#ingest/archive/load.ts';
 import { textOption, type Command, type CommandInput } from '../command.ts';
 import { openClient, type Client } from '../client.ts';
-import { findServer, type Server } from '../server.ts';
+import { findServer } from '../server.ts';
 
 export const loadCommand: Command = {
   name: 'load',
@@ -31,7 +31,7 @@ read lies in table quarantine with the reason.
       signal: input.signal, onProgress: progress.show,
     }).finally(progress.stop);
     const landed = await waitUntilLanded(client, summary, input);
-    const fates = landed ? await countFates(await findServer(input.config), event, summary, input.signal) : undefined;
+    const fates = landed ? await countFates(input, event, summary) : undefined;
     report(input, event, summary, fates);
     return summary.interrupted || summary.files.some(({ problem }) => problem !== undefined) ? 1 : 0;
   },
@@ -64,16 +64,25 @@ interface Counts { readonly kept: number; readonly duplicate: number; readonly d
 
 /**
  * What the tables hold of what this run appended, whatever else was landed meanwhile: rows of the event and records set
- * aside at the offsets it wrote to. Of the rest the table had the post already.
+ * aside at the offsets it wrote to. Of the rest the table had the post already. Undefined where no SQL door answers
+ * (the programs run apart): then the posts are safe and only the count is missing.
  */
-async function countFates(server: Server, event: CrisisEvent, { offsets, files }: LoadSummary, signal: AbortSignal): Promise<Counts> {
+async function countFates({ config, signal, note }: CommandInput, event: CrisisEvent, { offsets, files }: LoadSummary): Promise<Counts | undefined> {
   const appended = files.reduce((sum, file) => sum + file.appended, 0);
   if (offsets.size === 0) return { kept: 0, duplicate: 0, dead: 0 };
   const within = (partition: string, offset: string): string => [...offsets]
     .map(([number, { from, to }]) => `(${partition} = ${number} and ${offset} >= ${from} and ${offset} < ${to})`).join(' or ');
   const sql = `select (select count(*) from store.posts where event_id = $1 and (${within('log_partition', 'log_offset')})) as kept,
     (select count(*) from store.quarantine where topic = 'posts' and component = 'landing posts' and (${within('"partition"', '"offset"')})) as dead`;
-  const answer: unknown = await (await server.request('/api/sql', { method: 'POST', body: { sql, params: [event.id] }, signal })).json();
+  let answer: unknown;
+  try {
+    const server = await findServer(config);
+    answer = await (await server.request('/api/sql', { method: 'POST', body: { sql, params: [event.id] }, signal })).json();
+  } catch (error) {
+    if (!isWatershedError(error, 'unavailable') && !isWatershedError(error, 'unauthorized')) throw error;
+    note(`Everything is in the table. How many posts were there already could not be counted: ${error.message}.`);
+    return undefined;
+  }
   const rows: unknown = typeof answer === 'object' && answer !== null ? Reflect.get(answer, 'rows') : [];
   const [kept, dead] = Array.isArray(rows) && Array.isArray(rows[0]) ? rows[0].map(Number) : [];
   return { kept: kept ?? 0, dead: dead ?? 0, duplicate: appended - (kept ?? 0) - (dead ?? 0) };

@@ -131,3 +131,26 @@ test('raw keeps the body byte for byte', async () => {
   expect(await read(fileOf(encoded, 'raw'), 'body, source, format, log_offset'))
     .toEqual([{ body, source: 'x', format: 'crisislex', log_offset: 100n }]);
 });
+
+test('a post is a duplicate also when the batch before is committed while this one is looked up', async () => {
+  await connection.run('drop table if exists recent_keys');
+  let whileLookedUp: () => void = () => undefined;
+  const index = new DuplicateIndex({
+    // The list of files is from before the commit, as a catalog read that began earlier gives it.
+    async overlapping() {
+      whileLookedUp();
+      await connection.run('select 1');
+      return [];
+    },
+    localPath: async (path) => path,
+  });
+  await index.open(connection, []);
+  const before = await encode([envelope(JSON.stringify(first))], index);
+  let committed: Promise<void> | undefined;
+  whileLookedUp = () => {
+    committed ??= before.onCommitted?.();
+  };
+  const after = await encode([envelope(JSON.stringify(first))], index, 200n);
+  await committed;
+  expect(after.fates).toEqual(new Map([[0, { kept: 0, duplicate: 1, dead: 0 }]]));
+});
