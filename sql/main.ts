@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyPluginAsync } from 'fastify';
 import type { Auth } from '#core/auth/auth.ts';
+import { WatershedError } from '#core/errors.ts';
 import type { Foundation } from '#core/main.ts';
 import { isAbort, type Service } from '#core/service.ts';
 import type { Catalog } from '#warehouse/catalog/catalog.ts';
@@ -16,6 +17,7 @@ import { writeTrinoViews } from './engine/trino/views.ts';
 import { createHttpServer, type HttpServer } from './http/server.ts';
 import { openShadow, type Shadow } from './pgwire/shadow.ts';
 import { createWireServer, type WireServer } from './pgwire/server.ts';
+import { ensureOwnCertificate, openWireTls, type WireTls } from './pgwire/tls.ts';
 
 export interface DoorsInput {
   readonly foundation: Foundation;
@@ -76,6 +78,7 @@ export async function openDoors(input: DoorsInput): Promise<Doors> {
     host: config.WATERSHED_HTTP_HOST, port: config.WATERSHED_PGWIRE_PORT,
     engine: auditedEngine(engine, 'wire', { audit, clock, metrics }), logins: auth.tokens, slowdown: auth.slowdown,
     shadow, limits, spoolFolder: join(foundation.dataDir, 'spool'), clock, logger: logger.child('wire'), metrics,
+    tls: await openTls(foundation),
   });
   const stop = new AbortController();
   const running = wire.run(stop.signal);
@@ -99,4 +102,17 @@ export async function openDoors(input: DoorsInput): Promise<Doors> {
       await owned.disposeAsync();
     },
   };
+}
+
+async function openTls({ config, dataDir, clock, logger }: Foundation): Promise<WireTls | undefined> {
+  const { WATERSHED_PGWIRE_TLS: mode, WATERSHED_PGWIRE_TLS_CERT: certFile, WATERSHED_PGWIRE_TLS_KEY: keyFile } = config;
+  if (mode === 'off') return undefined;
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    throw new WatershedError('bad_config', 'a certificate and its key are given together', {
+      hint: 'set both WATERSHED_PGWIRE_TLS_CERT and WATERSHED_PGWIRE_TLS_KEY, or neither',
+    });
+  }
+  const files = certFile === undefined || keyFile === undefined
+    ? await ensureOwnCertificate(dataDir, config.WATERSHED_HTTP_HOST, clock) : { certFile, keyFile };
+  return openWireTls({ ...files, isRequired: mode === 'required', clock, logger: logger.child('wire') });
 }

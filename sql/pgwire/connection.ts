@@ -1,10 +1,10 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { TLSSocket, type SecureContext } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import type { Principal } from '#core/auth/access.ts';
 import type { Slowdown } from '#core/auth/slowdown.ts';
 import type { Clock } from '#core/clock.ts';
-import { messageOf, WatershedError } from '#core/errors.ts';
+import { isWatershedError, messageOf, WatershedError } from '#core/errors.ts';
 import type { Logger } from '#core/logger.ts';
 import type { Engine, Limits } from '../engine/engine.ts';
 import { backendKeyData, errorResponse, parameterStatus, readyForQuery } from './backend.ts';
@@ -17,6 +17,7 @@ import { createSettings } from './settings.ts';
 import type { Shadow } from './shadow.ts';
 import type { SpoolLimits } from './spool.ts';
 import { errorFields } from './sqlstate.ts';
+import type { TlsIdentity, WireTls } from './tls.ts';
 
 /** What all connections of a server share. */
 export interface ConnectionContext {
@@ -28,7 +29,7 @@ export interface ConnectionContext {
   readonly limits: Limits;
   readonly decoderLimits: DecoderLimits;
   readonly spool: SpoolLimits;
-  readonly tls: SecureContext | undefined;
+  readonly tls: WireTls | undefined;
   readonly loginTimeoutMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -62,6 +63,7 @@ export class Connection {
   private session: Session | undefined;
   private isBusy = false;
   private isStopping = false;
+  private encryption: TlsIdentity | undefined;
 
   constructor(socket: Socket, context: ConnectionContext) {
     this.context = context;
@@ -206,14 +208,26 @@ export class Connection {
   }
 
   private async logIn(minor: number, parameters: ReadonlyMap<string, string>): Promise<Login | undefined> {
-    const { logins, slowdown, secret } = this.context;
+    const { logins, slowdown, secret, tls } = this.context;
     const address = this.inbox.socket.remoteAddress ?? '';
+    const endPoint = this.encryption?.binding;
     try {
-      return await logIn({ inbox: this.inbox, logins, slowdown, secret, address }, minor, parameters);
+      if (tls?.isRequired === true && this.encryption === undefined) throw unencrypted();
+      return await logIn({ inbox: this.inbox, logins, slowdown, secret, address, endPoint }, minor, parameters);
     } catch (error) {
       this.context.onLoginFailed();
+      await this.logRefusal(error, parameters.get('user') ?? '', address);
       throw error;
     }
+  }
+
+  // A token typed in the place of the name must not end up in a log: only names that exist are told.
+  private async logRefusal(error: unknown, user: string, address: string): Promise<void> {
+    const { logger, logins } = this.context;
+    if (isWatershedError(error, 'rate_limited')) return; // the same address, over and over: the metric counts it
+    const isKnown = (await logins.wireLogin(user).catch(() => undefined)) !== undefined;
+    const { sqlstate } = errorFields(error);
+    logger.warn('wire_login_refused', { user: isKnown ? user : 'unknown', address, sqlstate, encrypted: this.encryption !== undefined });
   }
 
   private async startTls(): Promise<void> {
@@ -227,12 +241,14 @@ export class Connection {
     const plain = this.inbox.release();
     plain.on('error', () => undefined);
     plain.write('S');
-    const secure = new TLSSocket(plain, { isServer: true, secureContext: tls, ALPNProtocols: ['postgresql'] });
+    const identity = tls.current();
+    const secure = new TLSSocket(plain, { isServer: true, secureContext: identity.context, ALPNProtocols: ['postgresql'] });
     this.inbox = this.inboxOf(secure);
     await new Promise<void>((resolve) => {
       secure.once('secure', resolve);
       secure.once('close', resolve);
     });
+    this.encryption = identity;
   }
 
   private cancel({ pid, key }: StartupPacket & { type: 'cancel' }): void {
@@ -257,4 +273,11 @@ export class Connection {
     await this.inbox.send(errorResponse(errorFields(error, 'FATAL')));
     this.inbox.socket.destroySoon();
   }
+}
+
+function unencrypted(): WatershedError {
+  return new WatershedError('unauthorized', 'this door takes only connections over TLS', {
+    hint: 'connect with sslmode=require, or better verify-full and the certificate as sslrootcert',
+    context: { sqlstate: '28000' },
+  });
 }

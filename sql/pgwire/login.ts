@@ -6,7 +6,7 @@ import { authenticationOk, negotiateProtocolVersion, saslContinue, saslFinal, sa
 import { ByteReader, decodeUtf8 } from './bytes.ts';
 import { protocolViolation } from './codec.ts';
 import type { Inbox } from './inbox.ts';
-import { fakeVerifier, scramExchange, scramMechanism } from './scram.ts';
+import { fakeVerifier, scramExchange, scramMechanism, scramPlusMechanism } from './scram.ts';
 
 /** Who may enter: `Tokens` of core/auth, of which this is the part that the wire needs. */
 export interface Logins {
@@ -28,6 +28,8 @@ export interface LoginContext {
   /** For users who do not exist: the same for the life of the server. */
   readonly secret: Uint8Array;
   readonly address: string;
+  /** `tls-server-end-point` of the certificate this connection was shown; undefined without TLS. */
+  readonly endPoint: Buffer | undefined;
 }
 
 /** The newest minor version of protocol 3 that we speak. 3.1 was never used. */
@@ -63,16 +65,18 @@ export async function logIn(
 }
 
 async function checkPassword(
-  { inbox, logins, secret }: LoginContext,
+  { inbox, logins, secret, endPoint }: LoginContext,
   user: string,
 ): Promise<Principal | 'wrong' | undefined> {
   const login = await logins.wireLogin(user);
-  await inbox.send(saslMechanisms([scramMechanism]));
+  const offered = endPoint === undefined ? [scramMechanism] : [scramPlusMechanism, scramMechanism];
+  await inbox.send(saslMechanisms(offered));
   const initial = await passwordMessage(inbox);
   if (initial === undefined) return undefined;
   const { mechanism, text } = parseInitial(initial);
-  if (mechanism !== scramMechanism) throw protocolViolation('client selected an invalid SASL authentication mechanism');
-  const exchange = scramExchange(login?.verifier ?? fakeVerifier(user, secret));
+  if (!offered.includes(mechanism)) throw protocolViolation('client selected an invalid SASL authentication mechanism');
+  const verifier = login?.verifier ?? fakeVerifier(user, secret);
+  const exchange = scramExchange(verifier, { endPoint, isUsed: mechanism === scramPlusMechanism });
   await inbox.send(saslContinue(exchange.first(text)));
   const response = await passwordMessage(inbox);
   if (response === undefined) return undefined;

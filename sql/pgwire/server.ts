@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { createSecureContext } from 'node:tls';
 import type { Slowdown } from '#core/auth/slowdown.ts';
 import type { Clock } from '#core/clock.ts';
 import { messageOf, systemCode, WatershedError } from '#core/errors.ts';
@@ -12,6 +11,7 @@ import type { Engine, Limits } from '../engine/engine.ts';
 import { Connection, type ConnectionContext } from './connection.ts';
 import type { Logins } from './login.ts';
 import type { Shadow } from './shadow.ts';
+import type { WireTls } from './tls.ts';
 
 export interface WireServerOptions {
   readonly host: string;
@@ -26,8 +26,8 @@ export interface WireServerOptions {
   readonly shadow: Shadow | undefined;
   /** Of one statement; a session may ask for less time with `statement_timeout`. */
   readonly limits: Limits;
-  /** PEM texts; without them clients are told that there is no TLS. */
-  readonly tls?: { readonly key: string; readonly cert: string };
+  /** Without it clients are told that there is no TLS. */
+  readonly tls?: WireTls | undefined;
   /** For rows that wait for their client; made when missing. */
   readonly spoolFolder: string;
   readonly connectionsMax?: number;
@@ -105,7 +105,7 @@ async function contextOf(options: WireServerOptions): Promise<ConnectionContext>
       bytesMax: Math.min(spoolBytesMax, limits.bytesMax),
       shared: { heldBytes: 0, heldBytesMax: spoolSharedBytes },
     },
-    tls: tls === undefined ? undefined : createSecureContext({ ...tls, minVersion: 'TLSv1.2' }),
+    tls,
     sessions: new Map(),
     isLakeTable: (name) => shadow?.isLakeTable(name) ?? false,
     onStatement: (outcome) => statements.add(1, { outcome }),

@@ -31,7 +31,29 @@ const harmless = [
   'pg_postmaster_start_time',
   'pg_conf_load_time',
   'pg_lock_status',
+  // psql 18 asks the first for every table it describes.
+  'pg_partition_ancestors',
+  'pg_partition_tree',
+  'pg_collation_actual_version',
+  'pg_database_collation_actual_version',
+  'pg_blocking_pids',
+  'pg_safe_snapshot_blocking_pids',
+  'pg_sequence_last_value',
+  'pg_prepared_xact',
+  'pg_last_wal_receive_lsn',
+  'pg_last_wal_replay_lsn',
+  'pg_last_xact_replay_timestamp',
+  'pg_current_wal_lsn',
+  'pg_get_wal_replay_pause_state',
+  'pg_get_wait_events',
+  'pg_jit_available',
+  'pg_notification_queue_usage',
+  'pg_stat_get_io',
+  'pg_stat_get_recovery_prefetch',
+  'gen_random_uuid',
 ];
+// Counters of the role's own transaction: all of this name are alike.
+const harmlessCounters = '^pg_stat_get_xact_';
 // Made for exhausting memory, or a way to run SQL that nobody has looked at.
 const dangerous = [
   'repeat',
@@ -243,14 +265,28 @@ async function fenceFunctions(client: pg.Client): Promise<ReadonlySet<string>> {
   const { rows } = await client.query<{ name: string; signature: string }>(
     `select proname as name, oid::regprocedure::text as signature from pg_proc
      where pronamespace = 'pg_catalog'::regnamespace and prokind = 'f'
-       and ((provolatile = 'v' and not proname = any($1)) or proname = any($2) or proname ~ '^lo_')`,
-    [harmless, dangerous],
+       and ((provolatile = 'v' and not proname = any($1) and proname !~ $3) or proname = any($2) or proname ~ '^lo_')`,
+    [harmless, dangerous, harmlessCounters],
   );
   if (await isSuperuser(client)) {
     const list = rows.map(({ signature }) => signature).join(', ');
     await retried(() => client.query(`revoke execute on function ${list} from public`));
+    await restoreHarmless(client);
   }
   return new Set(rows.map(({ name }) => name));
+}
+
+/** A version before this one may have taken away what is harmless: the database stays, the list grows. */
+async function restoreHarmless(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ signature: string }>(
+    `select oid::regprocedure::text as signature from pg_proc
+     where pronamespace = 'pg_catalog'::regnamespace and prokind = 'f' and (proname = any($1) or proname ~ $2)
+       and not has_function_privilege($3, oid, 'execute')`,
+    [harmless, harmlessCounters, shadowRole],
+  );
+  if (rows.length === 0) return;
+  const list = rows.map(({ signature }) => signature).join(', ');
+  await retried(() => client.query(`grant execute on function ${list} to ${shadowRole}`));
 }
 
 const typeNames: ReadonlyMap<number, string> = new Map(Object.entries(oids).map(([name, oid]) => [oid, name]));

@@ -41,7 +41,7 @@ const generousLimits: Limits = { timeoutMs: 60_000, rowsMax: 10_000_000, bytesMa
 
 /** Starts a wire door on a free port over a real engine and lake; `catalogue`: with a PostgreSQL beside it. */
 export async function startDoor(
-  options: { catalogue?: boolean; children?: number; posts?: number } & Partial<Pick<WireServerOptions, 'limits' | 'tls' | 'connectionsMax' | 'clock'>> = {},
+  options: { catalogue?: boolean; children?: number; posts?: number } & Partial<Pick<WireServerOptions, 'limits' | 'tls' | 'connectionsMax' | 'clock' | 'logger'>> = {},
 ): Promise<Door> {
   const { catalogue = false, children = 2, posts: _count, limits = generousLimits, clock = systemClock, ...more } = options;
   const lake = await sqlLake();

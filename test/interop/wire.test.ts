@@ -1,24 +1,16 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import pg from 'pg';
+import { selfSigned } from '#sql/pgwire/certificate.ts';
+import { identityOf } from '#sql/pgwire/tls.ts';
 import { type Door, startDoor, token } from './door.ts';
 import { fieldsOf, frontend, RawClient, shown } from './raw-client.ts';
 
+const identity = identityOf(selfSigned(['localhost'], Date.now() - 60_000, 1));
 let door: Door;
 const clients: RawClient[] = [];
 
-function makeKey(): { key: string; cert: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'wire-tls-'));
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1', '-subj', '/CN=localhost',
-    '-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')], { stdio: 'ignore' });
-  return { key: readFileSync(join(folder, 'key.pem'), 'utf8'), cert: readFileSync(join(folder, 'cert.pem'), 'utf8') };
-}
-
-beforeAll(async () => { door = await startDoor({ tls: makeKey() }); });
+beforeAll(async () => { door = await startDoor({ tls: { isRequired: false, current: () => identity } }); });
 afterAll(() => door[Symbol.asyncDispose]());
 afterEach(() => { for (const client of clients.splice(0)) client.close(); });
 
