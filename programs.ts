@@ -18,13 +18,17 @@ import { createSamples, ingestProgram } from '#ingest/main.ts';
 import { reportRoutes } from '#sql/http/reports.ts';
 import { eventRoutes } from '#sql/http/events.ts';
 import { previewOn } from '#sql/http/preview.ts';
+import { liveRoutes } from '#sql/http/live.ts';
+import { operationsRoutes } from '#sql/http/operations.ts';
+import { quarantineRoutes } from '#sql/http/quarantine.ts';
 import { tokenRoutes } from '#sql/http/tokens.ts';
+import type { Engine } from '#sql/engine/engine.ts';
 import { openDoors, openEngine } from '#sql/main.ts';
 import type { JobDefinition } from '#transform/jobs/job.ts';
 import { createSend } from '#transform/jobs/report-send.ts';
 import { askOverHttp, previewReport, reportJob } from '#transform/jobs/report.ts';
 import { openTransform } from '#transform/main.ts';
-import { healthProgram } from '#warehouse/health.ts';
+import { healthProgram, readLandings } from '#warehouse/health.ts';
 import { warehouseProgram, type Warehouse } from '#warehouse/main.ts';
 import { readProgress } from './progress.ts';
 
@@ -104,7 +108,7 @@ export async function sql({ foundation, warehouse: lake, stack, note }: Ground, 
   const engine = stack.use(await openEngine(foundation, lake.catalog, lake.cache));
   const { routes } = reports(foundation);
   const doors = stack.use(await openDoors({
-    foundation, auth, engine, plugins: [eventRoutes({ registry, preview: previewOn(engine, config.WATERSHED_SQL_TIMEOUT_MS) }), tokenRoutes({ auth }), routes],
+    foundation, auth, engine, plugins: [eventRoutes({ registry, preview: previewOn(engine, config.WATERSHED_SQL_TIMEOUT_MS) }), tokenRoutes({ auth }), routes, ...pageRoutes(foundation, lake, engine)],
     status: async () => ({
       progress: await readProgress(foundation), collectors: await readCollectors(database), ...await status(),
     }),
@@ -116,6 +120,16 @@ export async function sql({ foundation, warehouse: lake, stack, note }: Ground, 
   note(`Watershed is up. The page:   ${doors.http.url}/?code=${code}`);
   note(`The Postgres wire:           psql -h ${doors.wire.host} -p ${doors.wire.port} -U analyst lake   (password: ${join(dataDir, 'admin.token')})`);
   return { services: [doors.service], status: nothing };
+}
+
+/** What the page asks besides: what just came, the state of the tables, what was set aside. */
+function pageRoutes(foundation: Foundation, { catalog, cache }: Warehouse, engine: Engine): FastifyPluginAsync[] {
+  const { database, store, log, clock } = foundation;
+  return [
+    liveRoutes({ listen: (tell) => onLanded(database, tell), clock }),
+    operationsRoutes({ database, catalog, store, cache, landings: () => readLandings(foundation) }),
+    quarantineRoutes({ engine, log, clock }),
+  ];
 }
 
 /** Where the SQL door of this data folder listens, as it wrote it down; undefined before it did. */

@@ -1,9 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { decodeEnvelope } from '#core/contract/envelope.ts';
-import { encodeRecord } from '#core/contract/records.ts';
 import { messageOf, WatershedError } from '#core/errors.ts';
-import { topics, type Topic } from '#core/log/log.ts';
 import { parseLossless } from '#sql/http/lossless.ts';
+import { putBack, type Quarantined, quarantineIdSql } from '#sql/http/put-back.ts';
 import { openClient } from '../client.ts';
 import { findServer } from '../server.ts';
 import { renderTable } from '../table.ts';
@@ -31,14 +29,10 @@ around the source's own JSON, on one line. What was put back stays in the table,
   },
 };
 
-/** The place that the view `lake.quarantine` knows a row by. */
-const idSql = `(case when "offset" is null then 'quarantine' else topic end || '/' || cast(coalesce("partition", log_partition) as varchar)
-  || '/' || cast(coalesce("offset", log_offset) as varchar))`;
-
 async function list(input: CommandInput): Promise<number> {
   const sql = input.values['rows'] === true
-    ? `select ${idSql} as id, "at", component, topic, bytes_length, replayed_at, reason from lake.quarantine order by "at" desc, id limit 100`
-    : `select count(*) as records, count(replayed_at) as put_back, component, topic, max("at") as latest, max(${idSql}) as one_of_them, reason
+    ? `select ${quarantineIdSql} as id, "at", component, topic, bytes_length, replayed_at, reason from lake.quarantine order by "at" desc, id limit 100`
+    : `select count(*) as records, count(replayed_at) as put_back, component, topic, max("at") as latest, max(${quarantineIdSql}) as one_of_them, reason
        from lake.quarantine group by component, topic, reason order by records desc, reason`;
   const answer = await ask(input, sql, []);
   if (input.values['json'] === true) input.out(`${answer}\n`);
@@ -46,22 +40,9 @@ async function list(input: CommandInput): Promise<number> {
   return 0;
 }
 
-interface Record {
-  readonly id: string;
-  readonly at: string;
-  readonly component: string;
-  readonly reason: string;
-  readonly topic: string;
-  /** Of the record in its topic; undefined for one that never was in the log. */
-  readonly partition: number | undefined;
-  readonly bytes: Buffer;
-  readonly bytesLength: number;
-  readonly replayedAt: string | undefined;
-}
-
-async function find(input: CommandInput, id: string): Promise<Record> {
+async function find(input: CommandInput, id: string): Promise<Quarantined> {
   const answer: unknown = parseLossless(await ask(input, `select "at", component, reason, topic, "partition", bytes, bytes_length, replayed_at
-    from lake.quarantine where ${idSql} = $1 order by "at" desc limit 1`, [id]));
+    from lake.quarantine where ${quarantineIdSql} = $1 order by "at" desc limit 1`, [id]));
   const rows: unknown = typeof answer === 'object' && answer !== null ? Reflect.get(answer, 'rows') : undefined;
   const row: unknown = Array.isArray(rows) ? rows[0] : undefined;
   if (!Array.isArray(row)) throw new WatershedError('not_found', `there is no record ${id} in quarantine`, { hint: '`watershed quarantine list --rows` names them' });
@@ -73,7 +54,7 @@ async function find(input: CommandInput, id: string): Promise<Record> {
   };
 }
 
-function show({ out, note }: CommandInput, { id, at, component, reason, topic, bytes, bytesLength, replayedAt }: Record): number {
+function show({ out, note }: CommandInput, { id, at, component, reason, topic, bytes, bytesLength, replayedAt }: Quarantined): number {
   note(`${id}, topic ${topic}, set aside by ${component} at ${at}: ${reason}`);
   if (replayedAt !== undefined) note(`put back at ${replayedAt}`);
   if (bytes.length < bytesLength) note(`only the first ${bytes.length} of ${bytesLength} bytes were kept`);
@@ -81,56 +62,15 @@ function show({ out, note }: CommandInput, { id, at, component, reason, topic, b
   return 0;
 }
 
-async function replay(input: CommandInput, record: Record): Promise<number> {
-  const { id, partition: origin } = record;
-  if (record.replayedAt !== undefined) {
-    throw new WatershedError('conflict', `${id} was put back at ${record.replayedAt}`, { hint: 'if that failed too, it is in quarantine anew: `watershed quarantine list --rows`' });
-  }
+async function replay(input: CommandInput, record: Quarantined): Promise<number> {
   const file = textOption(input, 'file');
-  if (file === undefined && record.bytes.length < record.bytesLength) {
-    throw new WatershedError('bad_request', `only the first ${record.bytes.length} of its ${record.bytesLength} bytes were kept`, { hint: 'give the whole record with --file' });
-  }
-  const bytes = trimEnd(file === undefined ? record.bytes : await readFile(file).catch((cause: unknown) => {
+  const mended = file === undefined ? undefined : await readFile(file).catch((cause: unknown) => {
     throw new WatershedError('bad_request', `${file} cannot be read: ${messageOf(cause)}`, { cause });
-  }));
-  const topic = topics.find((candidate) => candidate === record.topic);
-  if (topic === undefined) throw new WatershedError('bad_request', `${record.topic} is no topic that records can be put back to`);
-  check(topic, bytes);
+  });
   await using client = await openClient(input.config);
-  const partition = origin !== undefined && origin < await client.log.partitions(topic) ? origin : 0;
-  // First the record, then the word that it is back: who dies between is asked again, and a post that comes twice is
-  // kept once.
-  const offset = await client.log.append(topic, partition, [bytes]);
-  const [named = '', place, at] = id.split('/');
-  await client.log.append('quarantine', 0, [encodeRecord('quarantine', {
-    at: record.at, component: record.component, reason: record.reason, topic: named, partition: Number(place), offset: at,
-    replayed_at: new Date(client.clock.now()),
-  })]);
-  input.note(`${id} is back, as ${topic}/${partition}/${offset}`);
+  const place = await putBack(client, record, mended);
+  input.note(`${record.id} is back, as ${place}`);
   return 0;
-}
-
-function trimEnd(bytes: Buffer): Buffer {
-  let end = bytes.length;
-  while (end > 0 && (bytes[end - 1] === 10 || bytes[end - 1] === 13)) end--;
-  return bytes.subarray(0, end);
-}
-
-/** What would come straight back is refused here. */
-function check(topic: Topic, bytes: Buffer): void {
-  const refuse = (cause: unknown): never => {
-    throw new WatershedError('bad_request', `this is no record of topic ${topic}: ${messageOf(cause)}`, {
-      cause, hint: 'save it with `watershed quarantine show ID > FILE`, mend it, and give it with --file FILE',
-    });
-  };
-  if (bytes.includes(10)) refuse(new Error('it has a line break'));
-  try {
-    const whole: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    if (typeof whole !== 'object' || whole === null || Array.isArray(whole)) throw new Error('it is no JSON object');
-    if (topic === 'posts') decodeEnvelope(bytes);
-  } catch (cause) {
-    refuse(cause);
-  }
 }
 
 async function ask({ config, signal }: CommandInput, sql: string, params: readonly unknown[]): Promise<string> {

@@ -10,6 +10,7 @@ import type { Metrics } from '#core/metrics.ts';
 import type { Engine, Limits } from '../engine/engine.ts';
 import { readAhead } from './ahead.ts';
 import { completionRoutes } from './completion.ts';
+import { downloadRoutes } from './downloads.ts';
 import { addIdentity, principalOf } from './identity.ts';
 import { loginPage, pages } from './pages.ts';
 import { knownError, sendProblem } from './problems.ts';
@@ -96,6 +97,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       : await createLongStatements({ engine, folder: resultsFolder, clock, logger });
   const paced = { engine, limits, logger, stopping: stopping.signal, ...paceOf(options) };
   await app.register(sqlRoutes(paced));
+  await app.register(downloadRoutes(paced));
   if (statements !== undefined) await app.register(statementRoutes({ statements, limits }));
   if (database !== undefined) await app.register(queryRoutes({ database, ...paced }));
   await app.register(completionRoutes({ engine }));
