@@ -26,7 +26,10 @@ interface Request {
 }
 
 /** Why a statement ended that begins again on another child. */
-export const sentBack = new WatershedError('cancelled', 'the statement begins again on another child');
+export const sentBack: WatershedError = new WatershedError('cancelled', 'the statement begins again on another child');
+
+/** A child that does not stop when its statement is sent back is killed: others wait for it. */
+const sendBackGraceMs = 150;
 
 /**
  * Leads a child through one statement (the order is in protocol.ts) up to its columns; rejects where it does not come
@@ -41,9 +44,13 @@ export async function converse(request: Request): Promise<Conversation> {
     lease.release();
   };
   try {
-    lease.onSendBack(() => watch.stop(sentBack));
+    lease.onSendBack(() => watch.stop(sentBack, sendBackGraceMs));
     const columns = await begin(request, watch);
-    lease.begun();
+    await lease.begin(Promise.race([child.answered(), watch.stopped]));
+    if (watch.reason !== undefined) {
+      await drain(child, watch);
+      throw watch.reason;
+    }
     const answer: { summary?: Omit<ResultSummary, 'elapsedMs'> } = {};
     return {
       columns: columns.columns,

@@ -6,7 +6,7 @@ import type { Store } from '#core/store/store.ts';
 import type { Catalog } from '#warehouse/catalog/catalog.ts';
 import type { TableCache } from '#warehouse/table/files.ts';
 import type { Engine, Result, ResultColumn, Statement, TableInfo } from '../engine.ts';
-import { converse, type Conversation, sentBack } from './conversation.ts';
+import { type Conversation, converse, sentBack } from './conversation.ts';
 import { createPlanner } from './plan.ts';
 import { createChildPool } from './pool.ts';
 import type { LakeNames } from './protocol.ts';
@@ -43,12 +43,14 @@ export function createDuckEngine(options: DuckEngineOptions): Engine {
 
   const start = async (statement: Statement, only: 'run' | 'describe'): Promise<Conversation> => {
     const { user, signal } = statement;
-    const lead = async (isLong: boolean): Promise<Conversation> =>
-      await converse({ lease: await pool.acquire({ user, signal, isLong }), statement, only, planner, names, watch });
-    return await lead(false).catch(async (error: unknown) => {
-      if (error !== sentBack) throw error;
-      return await lead(true);
-    });
+    for (let times = 0; ; times++) {
+      const lease = await pool.acquire({ user, signal, sentBack: times });
+      try {
+        return await converse({ lease, statement, only, planner, names, watch });
+      } catch (error) {
+        if (error !== sentBack) throw error;
+      }
+    }
   };
   return {
     kind: 'duckdb',

@@ -3,7 +3,7 @@ import type { Clock } from '#core/clock.ts';
 import { WatershedError } from '#core/errors.ts';
 import type { Logger } from '#core/logger.ts';
 import { type EngineChild, startChild } from './child-process.ts';
-import { createFairQueue, type FairQueue } from './fair-queue.ts';
+import { createFairQueue } from './fair-queue.ts';
 import type { ChildOptions } from './protocol.ts';
 
 export interface PoolOptions {
@@ -21,92 +21,129 @@ export interface PoolOptions {
 }
 
 /**
- * Children that run statements, one at a time each, started before they are needed.
+ * Children that run statements, one at a time each. One is kept warm; others are started when statements wait or have
+ * been at work for a moment, and end when nobody has needed them for a while: an idle child costs some 100 MB, and a
+ * new one is there in about a quarter of a second.
  *
- * Beside the `children` regular ones there is an express child while there is work: what waits and has not yet shown to
- * be long is tried there for a moment. A statement that proves long there is sent back (it has shown no rows yet) and
- * begins again on a regular child, so that a short one never waits behind long ones for more than such moments.
+ *     regular   up to `children`: a statement may take all the time its limits allow
+ *     overtime  one more, for a statement that began to answer, or ran long unasked for, on the express child
+ *     express   one beyond those: what waits is tried there for a slice of time. A statement that proves longer is sent
+ *               back (it has shown no rows yet) and begins again later, so that a short one waits for some slices at most
+ *
+ * A statement that was sent back is tried once more with a longer slice when no new one waits, then it waits for a
+ * regular child.
  */
 export interface ChildPool extends AsyncDisposable {
-  /** Waits for a turn: users take turns, each user's statements in order. Rejects when the signal is aborted. */
-  acquire(request: { readonly user: string; readonly signal: AbortSignal; readonly isLong: boolean }): Promise<Lease>;
+  /**
+   * Waits for a turn: users take turns, each user's statements in order. `sentBack` is how often it was sent back
+   * already. Rejects when the signal is aborted.
+   */
+  acquire(request: { readonly user: string; readonly signal: AbortSignal; readonly sentBack: number }): Promise<Lease>;
   readonly waiting: number;
 }
 
 /** A child for one statement. */
 export interface Lease {
   readonly child: EngineChild;
-  /** Called when the statement must make room, unless it has begun to answer by then. */
+  /** Called when the statement must make room; not after `begin` has resolved. */
   onSendBack(callback: () => void): void;
-  /** The statement has begun to answer: it stays. */
-  begun(): void;
-  /** Gives the child back; one that has ended is replaced. */
+  /**
+   * The statement has rows to show. Resolves when it may show them: then it is not sent back any more. `whole` is when
+   * all of its answer lies here, so that the child is free anyway.
+   */
+  begin(whole: Promise<void>): Promise<void>;
+  /** Gives the child back; one that has ended is replaced when it is needed. */
   release(): void;
 }
 
 interface Waiter {
+  readonly sentBack: number;
   readonly give: (lease: Lease) => void;
   readonly fail: (error: unknown) => void;
 }
 
 interface Busy {
   readonly sinceMs: number;
+  readonly sentBack: number;
   /** Processor time of the child when it was given out. */
   readonly cpuBeforeMs: Promise<number | undefined>;
-  readonly onExpress: boolean;
+  onExpress: boolean;
   sendBack: (() => void) | undefined; // no more once it has begun to answer
+  /** It has rows to show and waits for leave to. */
+  mayStay: (() => void) | undefined;
+}
+
+interface Idle {
+  readonly child: EngineChild;
+  readonly sinceMs: number;
+  looked: boolean;
 }
 
 /**
- * A statement gets this much of the express child's time, once another one waits for it: processor time, so that a
- * short one on a crowded machine is not taken for a long one, and at most the second number of time that passes.
+ * A statement gets this much of the express child's time once others wait, by how often it was sent back: processor
+ * time, so that a short one on a crowded machine is not taken for a long one, and at most so much time that passes. The
+ * first slice is the shorter the more wait, since each of them may be a long one. Together with the grace a disobedient
+ * child gets, a short statement waits less than a second.
  */
-const expressSliceMs = { cpu: 150, passed: 1_000 } as const;
-/** After this long a statement on the express child may stay: nobody wanted the child in the meantime. */
-const expressKeepMs = 5_000;
-/** How often is looked whether somebody waits. */
-const tickMs = 50;
-/** The express child is ended when there was no work for it for so long. */
-const expressIdleMs = 60_000;
-/** A child that has done nothing for so long and still holds so much is replaced by a fresh one. */
-const idleCheckMs = 30_000;
-const idleBytesMax = 256 * 2 ** 20;
+function sliceMs(sentBack: number, waiting: number): { readonly cpu: number; readonly passed: number } | undefined {
+  if (sentBack === 1) return { cpu: 400, passed: 500 };
+  const cpu = Math.min(150, Math.max(40, 450 / waiting));
+  return sentBack === 0 ? { cpu, passed: 2 * cpu } : undefined;
+}
 
-export function createChildPool(options: PoolOptions): ChildPool {
-  return new Pool(options);
+/** After this long on the express child a statement gets the overtime place: nobody wanted the child meanwhile. */
+const expressKeepMs = 5_000;
+/** How often is looked whether somebody waits; and how often where nothing is at work. */
+const tickMs = 25;
+const idleTickMs = 1_000;
+/** When every child has been at work for so long, another is started, so that it is there when somebody comes. */
+const spareAfterMs = 200;
+/** Children beyond the warm one end when they had nothing to do for so long. */
+const idleKeepMs = 60_000;
+/** A child that has done nothing for so long and still holds so much (a fresh one: 100 MB) gives way to a fresh one. */
+const idleLookMs = 20_000;
+const idleBytesMax = 192 * 2 ** 20;
+
+/** `start` is there for tests. */
+export function createChildPool(options: PoolOptions, start: typeof startChild = startChild): ChildPool {
+  return new Pool(options, start);
 }
 
 class Pool implements ChildPool {
   readonly #options: PoolOptions;
+  readonly #startChild: typeof startChild;
   readonly #all = new Set<EngineChild>();
-  readonly #idle: EngineChild[] = [];
+  readonly #idle: Idle[] = [];
   readonly #busy = new Map<EngineChild, Busy>();
-  readonly #short: FairQueue<Waiter> = createFairQueue();
-  readonly #long: FairQueue<Waiter> = createFairQueue();
+  /** By how often they were sent back: never, once, more often. */
+  readonly #queues = [createFairQueue<Waiter>(), createFairQueue<Waiter>(), createFairQueue<Waiter>()] as const;
   readonly #starts = new Set<Promise<void>>();
   #starting = 0;
   #number = 0;
   #failures = 0;
+  #mayStartMs = Number.NEGATIVE_INFINITY;
   #closed = false;
-  #ticking = false;
-  #lastCrowdedMs = Number.NEGATIVE_INFINITY;
+  #tickDueMs = Number.POSITIVE_INFINITY;
+  #cancelTick: (() => void) | undefined;
 
-  constructor(options: PoolOptions) {
+  constructor(options: PoolOptions, start: typeof startChild) {
     this.#options = options;
-    this.#fill();
+    this.#startChild = start;
+    this.#start();
   }
 
   get waiting(): number {
-    return this.#short.size + this.#long.size;
+    return this.#queues.reduce((sum, { size }) => sum + size, 0);
   }
 
-  async acquire({ user, signal, isLong }: { user: string; signal: AbortSignal; isLong: boolean }): Promise<Lease> {
-    const queue = isLong ? this.#long : this.#short;
+  async acquire({ user, signal, sentBack }: Parameters<ChildPool['acquire']>[0]): Promise<Lease> {
+    const queue = this.#queues[sentBack] ?? this.#queues[2];
     return await new Promise<Lease>((resolve, reject) => {
       if (this.#closed) return reject(stoppingError());
       if (signal.aborted) return reject(cancelledError());
       const settle = (): void => signal.removeEventListener('abort', abort);
       const waiter: Waiter = {
+        sentBack,
         give(lease) {
           settle();
           resolve(lease);
@@ -122,6 +159,7 @@ class Pool implements ChildPool {
       signal.addEventListener('abort', abort, { once: true });
       queue.add(user, waiter);
       this.#hand();
+      this.#grow();
       this.#tick();
     });
   }
@@ -140,13 +178,14 @@ class Pool implements ChildPool {
 
   /** Gives idle children to those who wait. */
   #hand(): void {
+    const [fresh, tried, long] = this.#queues;
     while (this.#idle.length > 0) {
-      // The last child that is free is the express one, once there are more than the regular number.
       const express = this.#regularBusy() >= this.#options.children;
-      const waiter = express ? this.#short.next() : (this.#long.next() ?? this.#short.next());
+      const waiter = express ? (fresh.next() ?? tried.next()) : (long.next() ?? tried.next() ?? fresh.next());
       if (waiter === undefined) return;
-      const child = this.#idle.pop();
-      if (child !== undefined) waiter.give(this.#lease(child, express));
+      // The one that worked last: the others may end.
+      const idle = this.#idle.pop();
+      if (idle !== undefined) waiter.give(this.#lease(idle.child, express, waiter.sentBack));
     }
   }
 
@@ -154,13 +193,14 @@ class Pool implements ChildPool {
     return [...this.#busy.values()].filter(({ onExpress }) => !onExpress).length;
   }
 
-  #lease(child: EngineChild, onExpress: boolean): Lease {
-    const sinceMs = this.#options.clock.monotonic();
+  #lease(child: EngineChild, onExpress: boolean, sentBack: number): Lease {
     const busy: Busy = {
-      sinceMs,
+      sinceMs: this.#options.clock.monotonic(),
+      sentBack,
       cpuBeforeMs: onExpress ? child.cpuMs() : Promise.resolve(undefined),
       onExpress,
       sendBack: undefined,
+      mayStay: undefined,
     };
     this.#busy.set(child, busy);
     this.#tick();
@@ -169,7 +209,12 @@ class Pool implements ChildPool {
       onSendBack(callback) {
         busy.sendBack = callback;
       },
-      begun() {
+      begin: async (whole) => {
+        if (busy.onExpress && !this.#promote(busy)) {
+          const stays = Promise.withResolvers<void>();
+          busy.mayStay = stays.resolve;
+          await Promise.race([whole, stays.promise]);
+        }
         busy.sendBack = undefined;
       },
       release: () => {
@@ -177,85 +222,118 @@ class Pool implements ChildPool {
         this.#busy.delete(child);
         if (!child.alive) return;
         if (this.#closed) return child.kill();
-        this.#idle.push(child);
-        this.#hand();
-        this.#options.clock.timer(idleCheckMs, () => void this.#replaceIfLarge(child));
+        this.#add(child);
       },
     };
   }
 
-  /** Memory that a large statement has left behind goes back to the system. */
-  async #replaceIfLarge(child: EngineChild): Promise<void> {
-    if (!this.#idle.includes(child)) return;
-    const bytes = await child.residentBytes();
-    const index = this.#idle.indexOf(child);
-    if (index === -1 || bytes === undefined || bytes <= idleBytesMax) return;
-    this.#idle.splice(index, 1);
-    child.kill();
+  #add(child: EngineChild): void {
+    this.#idle.push({ child, sinceMs: this.#options.clock.monotonic(), looked: false });
+    this.#hand();
+    this.#tick();
   }
 
-  /**
-   * Looks again and again, as long as anything runs or waits: is an express child wanted, must it be freed, or is it
-   * idle?
-   */
+  /** Makes a regular statement of one on the express child, where there is room; another child becomes the express. */
+  #promote(busy: Busy): boolean {
+    if (this.#regularBusy() > this.#options.children) return false;
+    busy.onExpress = false;
+    busy.mayStay?.();
+    return true;
+  }
+
+  /** Looks again and again, as long as anything runs, waits, or idles beside the warm child. */
   #tick(): void {
-    if (this.#ticking || this.#closed) return;
-    this.#ticking = true;
-    this.#options.clock.timer(tickMs, () => {
-      this.#ticking = false;
-      const nowMs = this.#options.clock.monotonic();
+    const { clock } = this.#options;
+    const dueMs = clock.monotonic() + (this.#busy.size + this.waiting > 0 ? tickMs : idleTickMs);
+    if (this.#closed || dueMs >= this.#tickDueMs) return;
+    this.#cancelTick?.();
+    this.#tickDueMs = dueMs;
+    this.#cancelTick = clock.timer(dueMs - clock.monotonic(), () => {
+      this.#tickDueMs = Number.POSITIVE_INFINITY;
+      if (this.#closed) return;
+      const nowMs = clock.monotonic();
       this.#freeExpress(nowMs);
-      const { children } = this.#options;
-      const crowded = this.#regularBusy() >= children;
-      if (crowded) this.#lastCrowdedMs = nowMs;
-      if (crowded && this.#all.size + this.#starting <= this.#regularBusy()) this.#start();
-      const surplus = this.#all.size > children && nowMs - this.#lastCrowdedMs > expressIdleMs;
-      if (surplus) this.#idle.pop()?.kill();
-      if (this.#busy.size > 0 || this.waiting > 0 || this.#all.size > children) this.#tick();
+      this.#hand();
+      this.#grow();
+      this.#shrink(nowMs);
+      const settled = this.#all.size <= 1 && this.#idle.every(({ looked }) => looked);
+      if (this.#busy.size + this.waiting > 0 || !settled) this.#tick();
     });
   }
 
   #freeExpress(nowMs: number): void {
+    const [fresh, tried] = this.#queues;
     for (const [child, busy] of this.#busy) {
-      if (!busy.onExpress) continue;
+      const slice = sliceMs(busy.sentBack, fresh.size);
+      if (!busy.onExpress || slice === undefined) continue;
       const ranMs = nowMs - busy.sinceMs;
-      if (busy.sendBack === undefined || ranMs >= expressKeepMs) {
-        // It stays, as a regular one: another express child may be started in its place.
-        this.#busy.set(child, Object.assign(busy, { onExpress: false }));
-      } else if (this.#short.size > 0 && ranMs >= expressSliceMs.cpu) {
-        void this.#sendBackIfLong(child, busy, ranMs);
-      }
+      if ((busy.mayStay !== undefined || ranMs >= expressKeepMs) && this.#promote(busy)) continue;
+      const wanted = fresh.size + tried.size > 0 || busy.mayStay !== undefined;
+      if (wanted && ranMs >= slice.cpu) void this.#sendBackIfLong(child, busy, ranMs, slice);
     }
   }
 
-  async #sendBackIfLong(child: EngineChild, busy: Busy, ranMs: number): Promise<void> {
+  async #sendBackIfLong(
+    child: EngineChild,
+    busy: Busy,
+    ranMs: number,
+    slice: { readonly cpu: number; readonly passed: number },
+  ): Promise<void> {
     const [before, now] = await Promise.all([busy.cpuBeforeMs, child.cpuMs()]);
     const cpuMs = before === undefined || now === undefined ? ranMs : now - before;
-    if (cpuMs < expressSliceMs.cpu && ranMs < expressSliceMs.passed) return;
+    if (!busy.onExpress || (cpuMs < slice.cpu && ranMs < slice.passed)) return;
     const { sendBack } = busy;
     busy.sendBack = undefined;
     if (this.#busy.get(child) === busy) sendBack?.();
   }
 
-  #fill(): void {
-    while (!this.#closed && this.#all.size + this.#starting < this.#options.children) this.#start();
+  /** Starts what is missing: for those who wait, or so that somebody who comes need not wait for a start. */
+  #grow(): void {
+    const { children, clock } = this.#options;
+    const nowMs = clock.monotonic();
+    if (nowMs < this.#mayStartMs) return;
+    const long = [...this.#busy.values()].filter(({ sinceMs }) => nowMs - sinceMs >= spareAfterMs);
+    const most = children + (long.filter(({ onExpress }) => !onExpress).length > children ? 2 : 1);
+    const crowded = long.length === this.#all.size;
+    const wanted = Math.min(most, this.#busy.size + Math.max(this.waiting, crowded ? 1 : 0));
+    while (!this.#closed && this.#all.size + this.#starting < Math.max(1, wanted)) this.#start();
+  }
+
+  #shrink(nowMs: number): void {
+    const [oldest] = this.#idle;
+    if (oldest !== undefined && this.#all.size > 1 && nowMs - oldest.sinceMs >= idleKeepMs) {
+      this.#idle.shift();
+      oldest.child.kill();
+    }
+    for (const idle of this.#idle) {
+      if (idle.looked || nowMs - idle.sinceMs < idleLookMs) continue;
+      idle.looked = true;
+      void this.#replaceIfLarge(idle);
+    }
+  }
+
+  /** Memory that a large statement has left behind goes back to the system. */
+  async #replaceIfLarge(idle: Idle): Promise<void> {
+    const bytes = await idle.child.residentBytes();
+    const index = this.#idle.indexOf(idle);
+    if (index === -1 || bytes === undefined || bytes <= idleBytesMax) return;
+    this.#idle.splice(index, 1);
+    idle.child.kill();
   }
 
   #start(): void {
-    // However many statements stay on what was the express child, there is an end to processes.
-    if (this.#closed || this.#all.size + this.#starting >= this.#options.children + 2) return;
     this.#starting += 1;
-    const started = startChild(childOptions(this.#options, this.#number++), this.#options.clock)
+    const started = this.#startChild(childOptions(this.#options, this.#number++), this.#options.clock)
       .finally(() => this.#starting--)
       .then(
-        async (child) => await this.#add(child),
+        async (child) => await this.#started(child),
         (error: unknown) => this.#failed(error),
       );
     this.#starts.add(started);
     void started.then(() => this.#starts.delete(started));
   }
 
-  async #add(child: EngineChild): Promise<void> {
+  async #started(child: EngineChild): Promise<void> {
     this.#failures = 0;
     if (this.#closed) {
       child.kill();
@@ -264,25 +342,27 @@ class Pool implements ChildPool {
     this.#all.add(child);
     void child.ended.then(() => {
       this.#all.delete(child);
-      const index = this.#idle.indexOf(child);
+      const index = this.#idle.findIndex((idle) => idle.child === child);
       if (index !== -1) this.#idle.splice(index, 1);
-      this.#fill();
+      this.#grow();
     });
-    this.#idle.push(child);
-    this.#hand();
+    this.#add(child);
   }
 
   #failed(error: unknown): void {
     this.#failures += 1;
-    this.#options.logger.error('sql_child_failed_to_start', { error });
+    const { logger, clock } = this.#options;
+    logger.error('sql_child_failed_to_start', { error });
     // Whoever waits is told where no child is left that could answer; the next try comes later and later, up to half a
     // minute.
     if (this.#all.size === 0) this.#failAll(error);
-    this.#options.clock.timer(Math.min(30_000, 500 * 2 ** this.#failures), () => this.#fill());
+    const pauseMs = Math.min(30_000, 500 * 2 ** this.#failures);
+    this.#mayStartMs = clock.monotonic() + pauseMs;
+    clock.timer(pauseMs, () => this.#grow());
   }
 
   #failAll(error: unknown): void {
-    for (const queue of [this.#short, this.#long]) {
+    for (const queue of this.#queues) {
       for (let waiter = queue.next(); waiter !== undefined; waiter = queue.next()) waiter.fail(error);
     }
   }

@@ -15,6 +15,7 @@ function pretendedChild(resident = 1): EngineChild & { sent: ToChild[]; kills: n
     ended: new Promise<void>(() => undefined),
     send: (message: ToChild) => void child.sent.push(message),
     next: async () => await Promise.reject(new Error('nothing')),
+    answered: async () => await Promise.resolve(),
     kill: () => void (child.kills += 1),
     residentBytes: async () => child.resident,
     cpuMs: async () => 0,

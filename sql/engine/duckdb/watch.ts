@@ -15,8 +15,10 @@ export interface WatchOptions {
 export interface Watch {
   /** Why the statement was stopped; undefined while it was not. */
   readonly reason: WatershedError | undefined;
+  /** Resolves when there is a reason. */
+  readonly stopped: Promise<void>;
   /** Stops the statement. The child is killed where it does not obey within the grace. */
-  stop(reason: WatershedError): void;
+  stop(reason: WatershedError, graceMs?: number): void;
   /** Ends the watch: the statement is over. */
   end(): void;
 }
@@ -35,11 +37,13 @@ export function watchStatement(
   let over = false;
   const cancels: (() => void)[] = [];
   let cancelLook = (): void => undefined;
-  const stop = (why: WatershedError): void => {
+  const stopped = Promise.withResolvers<void>();
+  const stop = (why: WatershedError, itsGraceMs = graceMs): void => {
     if (reason !== undefined || over) return;
     reason = why;
+    stopped.resolve();
     child.send({ type: 'cancel' });
-    cancels.push(clock.timer(graceMs, () => child.kill()));
+    cancels.push(clock.timer(itsGraceMs, () => child.kill()));
   };
   cancels.push(clock.timer(timeoutMs, () => stop(timeoutError(timeoutMs))));
   const abort = (): void => stop(cancelledError());
@@ -52,6 +56,7 @@ export function watchStatement(
         if (over || bytes === undefined) return;
         if (bytes <= residentBytesMax) return look();
         reason ??= memoryError(residentBytesMax);
+        stopped.resolve();
         child.kill();
       });
     });
@@ -62,6 +67,7 @@ export function watchStatement(
     get reason() {
       return reason;
     },
+    stopped: stopped.promise,
     stop,
     end() {
       over = true;

@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises';
+import { flushCompileCache } from 'node:module';
 import type { Socket } from 'node:net';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { systemClock } from '#core/clock.ts';
@@ -47,6 +48,8 @@ class Session {
   #database: { connection: DuckDBConnection; lake: ShownLake; tempDir: string } | undefined;
   #judged: { statement: Judged; params: readonly Param[] } | undefined;
   #isCancelled = false;
+  /** Kinds of work whose code was kept for the next child: each loads some of its own. */
+  readonly #kept = new Set<string>();
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -62,11 +65,20 @@ class Session {
     try {
       const answer = await this.#answer(message);
       if (answer !== undefined) sendMessage(this.#socket, answer);
+      this.#keepCode(message);
     } catch (error) {
       this.#judged = undefined;
       const known = isWatershedError(error) ? error : engineError(error, () => undefined);
       sendMessage(this.#socket, { type: 'failed', error: wireError(known) });
     }
+  }
+
+  #keepCode(message: ToChild): void {
+    const kind = message.type === 'run' ? message.encoding : message.type;
+    if (this.#kept.has(kind) || this.#kept.size > 50) return;
+    this.#kept.add(kind);
+    // Children are killed, not ended: nothing would be kept otherwise.
+    flushCompileCache();
   }
 
   async #answer(message: ToChild): Promise<FromChild | undefined> {
