@@ -125,11 +125,11 @@ test('a statement of half a second is answered though the regular children are t
     lease.release();
   };
   lead(0).catch(() => undefined);
-  void clock
-    .sleep(50)
-    .then(async () => await pool.acquire({ user: 'other', signal: never, sentBack: 0 }))
-    .then((lease) => lease.release());
+  void clock.sleep(50).then(() => {
+    for (let user = 0; user < 3; user++) endless(pool, `late ${user}`, false);
+  });
   await clock.advance(3000);
-  expect(told).toEqual(['sent back', 'answered']);
+  expect(told).toContain('sent back');
+  expect(told.at(-1)).toBe('answered');
   await pool[Symbol.asyncDispose]();
 });

@@ -233,9 +233,13 @@ class Pool implements ChildPool {
     this.#tick();
   }
 
-  /** Makes a regular statement of one on the express child, where there is room; another child becomes the express. */
+  /**
+   * Makes a regular statement of one on the express child, where there is room; then another child is the express one.
+   * For the overtime place that child must be there already: nobody shall wait for its start.
+   */
   #promote(busy: Busy): boolean {
-    if (this.#regularBusy() > this.#options.children) return false;
+    const beyond = this.#regularBusy() - this.#options.children;
+    if (beyond > 0 || (beyond === 0 && this.#idle.length === 0)) return false;
     busy.onExpress = false;
     busy.mayStay?.();
     return true;
@@ -293,7 +297,7 @@ class Pool implements ChildPool {
     const nowMs = clock.monotonic();
     if (nowMs < this.#mayStartMs) return;
     const long = [...this.#busy.values()].filter(({ sinceMs }) => nowMs - sinceMs >= spareAfterMs);
-    const most = children + (long.filter(({ onExpress }) => !onExpress).length > children ? 2 : 1);
+    const most = children + (long.length > children ? 2 : 1);
     const crowded = long.length === this.#all.size;
     const wanted = Math.min(most, this.#busy.size + Math.max(this.waiting, crowded ? 1 : 0));
     while (!this.#closed && this.#all.size + this.#starting < Math.max(1, wanted)) this.#start();

@@ -73,7 +73,34 @@ const plainKinds: Readonly<Record<string, Judgement>> = {
   FATAL: ['internal', 'XX000'],
 };
 
+// DuckDB has one kind for mistakes that PostgreSQL tells apart (its documentation, Appendix A): the first that fits.
+const finerStates: readonly (readonly [RegExp, string])[] = [
+  [/does not have a column named|^Column ".*" (does not exist on|in EXCLUDE list)|^Could not find key/, '42703'],
+  [/^LIMIT\/OFFSET cannot be negative/, '2201W'],
+  [/^More than one row returned by a subquery/, '21000'],
+  // Text without a digit is no time at all; with them it is one that does not exist.
+  [/^time(stamp)? field value out of range: "\D*"|^invalid (date|time|timestamp) field format|' to INTERVAL\b/, '22007'],
+  [/^(date|time|timestamp) field value out of range|^Date out of range|not in timestamp range/i, '22008'],
+  [/out of range for the destination type|^Could not convert string '\s*[+-]?\d+\s*' to U?INT\d+/, '22003'],
+  [/^Could not (cast value|convert string) "?[+-]?\d[\d.]*"? to DECIMAL|is undefined outside/, '22003'],
+  [/square root of a negative number/, '2201F'],
+  [/^cannot take logarithm of/, '2201E'],
+  [/^Could not choose a best candidate function/, '42725'],
+  [/^Set operations can only apply|^Subquery returns \d+ columns|^STAR expression is only allowed/, '42601'],
+  [/^Cannot (compare values|concatenate types)|^UNNEST\(\) can only be applied|can only operate on/, '42883'],
+  [/cannot contain window functions/, '42P20'],
+  [/term out of range|\d+ columns available but \d+ columns specified/, '42P10'],
+  [/duplicate alias|^Duplicate CTE name/, '42712'],
+  [/^Unimplemented type for cast/, '42846'],
+  [/^extract specifier .* not recognized|^Unknown TimeZone|^interval cannot be 0/, '22023'],
+  [/^window ".*" does not exist/, '42704'],
+  // What RE2 says of a pattern that is none.
+  [/^(missing|unexpected) [()[\]]|^no argument for repetition|^invalid (escape sequence|character class|perl operator)/, '2201B'],
+];
+
 function verdictOn(kind: string, error: EngineError, message: string): Judgement {
+  const finer = finerStates.find(([pattern]) => pattern.test(message))?.[1];
+  if (finer !== undefined) return ['statement_failed', finer];
   if (kind === 'Binder') return ['statement_failed', binderState(error, message)];
   if (kind === 'Catalog') {
     return ['statement_failed', error.type?.includes('Function') ? '42883' : error.type === 'Type' ? '42704' : '42P01'];
