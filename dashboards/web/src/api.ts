@@ -10,6 +10,14 @@ export interface SqlResult {
 
 export type Cell = string | number | boolean | null | readonly Cell[] | { readonly [key: string]: Cell };
 
+/** A table or view as `GET /api/tables` describes it. */
+export interface TableInfo {
+  readonly schema: string;
+  readonly name: string;
+  readonly comment: string;
+  readonly columns: readonly { readonly name: string; readonly type: string; readonly comment: string }[];
+}
+
 export interface EventView {
   readonly id: string;
   readonly name: string;

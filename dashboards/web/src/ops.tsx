@@ -1,8 +1,8 @@
-import { api, type Cell, sql, type SqlResult } from './api.ts';
+import { api, type Cell, sql, type SqlResult, type TableInfo } from './api.ts';
 import { useLoad } from './hooks.ts';
 import { cellText, count, Problem } from './parts.tsx';
 import { collectorsSql, gapsSql, quarantineSql } from './queries.ts';
-import type { TableInfo } from './query.tsx';
+
 import { ms } from './timeline.ts';
 
 interface JobView {

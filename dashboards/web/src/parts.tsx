@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact';
-import type { ApiError, Cell, SqlResult } from './api.ts';
+import type { ApiError, Cell } from './api.ts';
 import { go } from './state.ts';
 
 /** A link within the page: no reload, but a real address for a new tab. */
@@ -36,35 +36,16 @@ export function Spark({ values, label }: { values: readonly number[]; label: str
   );
 }
 
-const numeric = /^(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT|U\w*INT\w*|FLOAT|DOUBLE|DECIMAL.*)$/;
-const rowsShown = 500;
+const numeric = /^(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT|U\w*INT\w*|FLOAT|REAL|DOUBLE|DECIMAL.*)$/i;
 
-export function ResultTable({ result }: { result: SqlResult }) {
-  if (result.columns.length === 0) return <p class="soft">The statement returned no columns.</p>;
-  return (
-    <div>
-      <div class="table-wrap" tabIndex={0} role="region" aria-label="Result">
-        <table>
-          <thead><tr>{result.columns.map((column) => <th key={column.name} title={column.type} scope="col">{column.name}</th>)}</tr></thead>
-          <tbody>
-            {result.rows.slice(0, rowsShown).map((row, index) => (
-              <tr key={index}>
-                {row.map((cell, at) => (
-                  <td key={at} class={numeric.test(result.columns[at]?.type ?? '') ? 'number' : ''}>{cellText(cell)}</td>
-                ))}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-      {result.rows.length > rowsShown && <p class="soft">The first {rowsShown} of {result.rows.length} rows are shown.</p>}
-      {result.rows.length === 0 && <p class="soft">No rows.</p>}
-    </div>
-  );
+/** Whether a column of this type, by the engine's name of it, holds numbers. */
+export function isNumeric(type: string): boolean {
+  return numeric.test(type);
 }
 
 export function cellText(cell: Cell | undefined): string {
   if (cell === null || cell === undefined) return '∅';
+  if (typeof cell === 'string') return /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.0+Z$/.test(cell) ? `${cell.slice(0, 19)}Z` : cell; // no fraction where it is nought
   return typeof cell === 'object' ? JSON.stringify(cell) : String(cell);
 }
 

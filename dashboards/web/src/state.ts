@@ -13,12 +13,12 @@ export function go(path: string, replace = false): void {
   place.value = target;
 }
 
-/** Sets or removes parameters of the address. */
-export function setParams(values: Readonly<Record<string, string | undefined>>): void {
+/** Sets or removes parameters of the address. `replace` for what the back button should pass over. */
+export function setParams(values: Readonly<Record<string, string | undefined>>, replace = false): void {
   const target = new URL(place.value);
   for (const [name, value] of Object.entries(values)) {
     if (value === undefined || value === '') target.searchParams.delete(name);
     else target.searchParams.set(name, value);
   }
-  go(target.pathname + target.search, true);
+  if (target.search !== place.value.search) go(target.pathname + target.search, replace);
 }
