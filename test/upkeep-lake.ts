@@ -13,16 +13,21 @@ import { createTableCache, loadMetadata, storeKey } from '#warehouse/table/files
 import type { TableMetadata } from '#warehouse/table/metadata.ts';
 import { planScan, type ScanPlan } from '#warehouse/table/scan.ts';
 import type { CommitContext } from '#warehouse/table/transaction.ts';
+import { upkeepLimits, type UpkeepLimits } from '#warehouse/upkeep/plan.ts';
 import type { UpkeepOptions } from '#warehouse/upkeep/upkeep.ts';
 import { removeFolder, temporaryFolder } from './services/process.ts';
 
 const ref = { namespace: storeNamespace, name: 'posts' };
 const spec: TableSpec = tables.posts;
 
+/** The limits of a lake in which no day is ever over. */
+export const timelessLimits: UpkeepLimits = { ...upkeepLimits, overAfterMs: Infinity };
+
 /** A lake with table `posts` on the disk, and beside it, in a table `expected` of DuckDB, every row that was ever appended. */
 export interface UpkeepLake extends AsyncDisposable {
   readonly context: CommitContext;
   readonly duck: Duck;
+  /** With `timelessLimits`. */
   readonly options: UpkeepOptions;
   readonly clock: Clock & { nowMs: number };
   /** Appends the rows of a SELECT with some columns of `posts`, as one hot file. Resolves to its path. */
@@ -62,7 +67,7 @@ export async function openUpkeepLake(seed = 1, catalog: Catalog = createMemoryCa
   };
   const lake: UpkeepLake = {
     context, duck, clock, current, plan,
-    options: { context, duck, retentionMs: 300_000, signal: new AbortController().signal },
+    options: { context, duck, retentionMs: 300_000, limits: timelessLimits, signal: new AbortController().signal },
     async append(select, properties = {}) {
       const number = context.random().toString(36).slice(2);
       await connection.run(`insert into expected ${typed(select)}`);

@@ -9,12 +9,14 @@ import type { Queue } from '#core/queue/queue.ts';
 import type { Service } from '#core/service.ts';
 import { openDuck } from '#warehouse/duck.ts';
 import type { Warehouse } from '#warehouse/main.ts';
+import { upkeepLimits } from '#warehouse/upkeep/plan.ts';
 import { createHttpClassifier } from './classifiers/http.ts';
 import { openLinear } from './classifiers/linear.ts';
 import type { Classifier } from './classifiers/classifier.ts';
 import { activityJob } from './jobs/activity.ts';
 import { classifyJob } from './jobs/classify.ts';
 import type { JobDefinition } from './jobs/job.ts';
+import { orphansJob } from './jobs/orphans.ts';
 import { createRunner, type Runner } from './jobs/runner.ts';
 import { upkeepJob } from './jobs/upkeep.ts';
 import { vectorsFile, weightsFile } from './train/train.ts';
@@ -66,7 +68,21 @@ export async function openTransform(
         onCommit: () => runner.hint('activity'),
       }),
       activityJob(lake),
-      upkeepJob({ context: lake, duck, retentionMs: upkeepRetentionMs(config), logger: logger.child('upkeep') }),
+      upkeepJob({
+        context: lake,
+        duck,
+        retentionMs: upkeepRetentionMs(config),
+        limits: { ...upkeepLimits, hotBytesMax: config.WATERSHED_HOT_BYTES },
+        logger: logger.child('upkeep'),
+        metrics,
+      }),
+      orphansJob({
+        context: lake,
+        minAgeMs: orphanAgeMs(config),
+        modelVersion: classifier.version,
+        logger: logger.child('orphans'),
+        metrics,
+      }),
       ...more,
     ],
   });
@@ -89,6 +105,11 @@ const retentionMsMin = 5 * 60_000;
 /** How long upkeep keeps what was replaced, for readers that began before. */
 export function upkeepRetentionMs(config: Config): number {
   return Math.max(retentionMsMin, 2 * config.WATERSHED_SQL_TIMEOUT_MS);
+}
+
+/** How old an object must be before it counts as left behind. */
+export function orphanAgeMs(config: Config): number {
+  return config.WATERSHED_ORPHAN_AGE_HOURS * 3_600_000;
 }
 
 /** The model that ships with the program, or the one behind an API where its address is given. */

@@ -1,6 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { WatershedError } from '#core/errors.ts';
+import { storeNamespace } from '#core/contract/tables.ts';
 import type { Store } from '#core/store/store.ts';
+import { changeMetadata } from '#warehouse/table/ensure.ts';
+import type { CommitContext } from '#warehouse/table/transaction.ts';
+import { storeNowMs } from '#warehouse/upkeep/orphans.ts';
 
 /**
  * What a classifier adapted to, kept beside the tables: the commit that adds labels also names, in a property of
@@ -19,8 +23,6 @@ export interface Adaptations {
 type Place = readonly [key: string, start: number, end: number];
 
 const root = 'state/classify';
-/** An object that nothing names may belong to a commit under way, which takes seconds: it is deleted after an hour. */
-const orphanAgeMs = 3_600_000;
 
 /**
  * The adaptation that an object holds; only the states of `events` are fetched. Reuses what `known` has of the same
@@ -95,21 +97,55 @@ export async function dropUnneeded(store: Store, before: Adaptations, now: Adapt
   await Promise.allSettled([...keysOf(before)].filter((key) => !needed.has(key)).map((key) => store.delete(key)));
 }
 
-/** Deletes what crashed runs left behind. */
-export async function sweepAdaptations(
-  store: Store,
-  version: string,
-  now: Adaptations,
-  nowMs: number,
-): Promise<number> {
-  const needed = keysOf(now);
-  let deleted = 0;
-  for await (const { key, modifiedAtMs } of store.list(`${root}/${version}/`)) {
-    if (needed.has(key) || modifiedAtMs > nowMs - orphanAgeMs) continue;
-    await store.delete(key);
-    deleted++;
-  }
-  return deleted;
+const adaptedPrefix = 'watershed.adapted.';
+
+/** The property of `classifications` that names the object with what a model version adapted to. */
+export function adaptedProperty(version: string): string {
+  return `${adaptedPrefix}${version}`;
+}
+
+/**
+ * Deletes objects that no commit names and that are older than `minAgeMs`: what crashed runs left behind, and what
+ * older model versions adapted to. A version is given up when it has labelled nothing for so long and `version` has
+ * marks of its own wherever that one had some; its marks go with it. Resolves to the number of objects.
+ */
+export async function sweepAdaptations(context: CommitContext, version: string, minAgeMs: number): Promise<number> {
+  const { store } = context;
+  const oldMs = await storeNowMs(context) - minAgeMs;
+  const made = new Map<string, number>();
+  for await (const { key, modifiedAtMs } of store.list(`${root}/`)) made.set(key, modifiedAtMs);
+  const isOld = (key: string): boolean => (made.get(key) ?? Infinity) < oldMs;
+  let named: readonly string[] = [];
+  await changeMetadata(context, { namespace: storeNamespace, name: 'classifications' }, (base) => {
+    const left = withoutOthers(base.properties, version, isOld);
+    named = Object.entries(left).filter(([name]) => name.startsWith(adaptedPrefix)).map(([, key]) => key);
+    return Object.keys(left).length === Object.keys(base.properties).length ? base : { ...base, properties: left };
+  });
+  const needed = new Set<string>();
+  for (const key of named) for (const each of keysOf(await loadAdaptations(store, key, []))) needed.add(each);
+  const unneeded = [...made.keys()].filter((key) => !needed.has(key) && isOld(key));
+  for (const key of unneeded) await store.delete(key);
+  return unneeded.length;
+}
+
+/** The properties of `classifications` without those of versions that are given up. */
+function withoutOthers(
+  properties: Readonly<Record<string, string>>, version: string, isOld: (key: string) => boolean,
+): Readonly<Record<string, string>> {
+  const names = Object.keys(properties);
+  const given = names.filter((name) => name.startsWith(adaptedPrefix) && isOld(properties[name] ?? ''))
+    .map((name) => name.slice(adaptedPrefix.length))
+    .filter((other) => other !== version && marksOf(names, other).every((place) =>
+      properties[`watershed.classified.${version}.${place}`] !== undefined));
+  const gone = given.flatMap((other) => [adaptedProperty(other), ...['classified', 'reclassified'].flatMap((kind) =>
+    marksOf(names, other).map((place) => `watershed.${kind}.${other}.${place}`))]);
+  return Object.fromEntries(Object.entries(properties).filter(([name]) => !gone.includes(name)));
+}
+
+/** The places (log identity and partition) that a version has marks of. */
+function marksOf(names: readonly string[], version: string): string[] {
+  const prefix = `watershed.classified.${version}.`;
+  return names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
 }
 
 function keysOf({ key, index }: Adaptations): Set<string> {

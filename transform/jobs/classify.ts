@@ -13,7 +13,7 @@ import { commitAppend, type CrashPoint } from '#warehouse/table/append.ts';
 import { dataFileFromStats } from '#warehouse/table/datafile.ts';
 import type { TableMetadata } from '#warehouse/table/metadata.ts';
 import type { Answer, ClassifiablePost, Classifier } from '../classifiers/classifier.ts';
-import { dropUnneeded, loadAdaptations, saveAdaptations, sweepAdaptations, type Adaptations } from './adaptations.ts';
+import { adaptedProperty, dropUnneeded, loadAdaptations, saveAdaptations, type Adaptations } from './adaptations.ts';
 import type { JobContext, JobDefinition } from './job.ts';
 import { loadTables, showRows, type JobLake } from './lake-files.ts';
 import { planNext, type Plan } from './marks.ts';
@@ -67,11 +67,9 @@ async function classifyAll(
       const state = await loadTables(options, ['posts', 'classifications']);
       const plan = planNext({ ...state, logIdentity: options.logIdentity, version: options.classifier.version, recordsMax: options.classifier.commitPostsMax });
       if (plan === undefined) return;
-      const pointer = state.classifications.properties[adaptedProperty(options.classifier)];
+      const pointer = state.classifications.properties[adaptedProperty(options.classifier.version)];
       try {
         const before = await loadAdaptations(options.store, pointer, [], memory.adaptations);
-        if (memory.adaptations === undefined)
-          await sweepAdaptations(options.store, options.classifier.version, before, options.clock.now());
         memory.adaptations = before;
         const chunk = await classifyRange(options, connection, { ...state, plan, before }, context.signal);
         memory.adaptations = chunk.adaptations;
@@ -86,11 +84,6 @@ async function classifyAll(
   } finally {
     connection.closeSync();
   }
-}
-
-/** The property that names the object with what this model version adapted to. */
-function adaptedProperty({ version }: Classifier): string {
-  return `watershed.adapted.${version}`;
 }
 
 interface RangeInput {
@@ -208,7 +201,7 @@ async function commit(
   const key = `${storeNamespace}/classifications/data/${randomUUID()}.parquet`;
   if (file !== undefined) await store.putFile(key, file.localPath);
   crashPoint('placed');
-  const adapted = adaptedProperty(classifier);
+  const adapted = adaptedProperty(classifier.version);
   try {
     await commitAppend({
       catalog,

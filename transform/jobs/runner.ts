@@ -5,6 +5,7 @@ import type { Logger } from '#core/logger.ts';
 import type { Metrics } from '#core/metrics.ts';
 import type { Job, Queue, Schedule } from '#core/queue/queue.ts';
 import { isAbort, type Service } from '#core/service.ts';
+import { longestJobMs } from '#warehouse/upkeep/orphans.ts';
 import type { JobDefinition, JobRun, JobStatus } from './job.ts';
 
 export interface RunnerOptions {
@@ -98,7 +99,10 @@ async function handle(
 ): Promise<void> {
   turns.set(job.name, (turns.get(job.name) ?? 0) + 1);
   const startedMs = clock.monotonic();
-  const signal = AbortSignal.any([request.signal, stop]);
+  // Longer than this no run may write: what it placed in the store would count as left behind.
+  const late = new AbortController();
+  const cancel = clock.timer(longestJobMs, () => late.abort(new WatershedError('limit_exceeded', 'the job ran for 12 hours')));
+  const signal = AbortSignal.any([request.signal, stop, late.signal]);
   let run: JobRun = {
     startedAt: new Date(clock.now()).toISOString(),
     durationMs: undefined,
@@ -123,8 +127,10 @@ async function handle(
   };
   become({});
   try {
-    checkPayload(job, request.payload);
-    await job.run(request.payload, {
+    // A newer version may have asked for it, with members that this one does not know: it does what it knows.
+    const payload = Value.Clean(job.payload, Value.Clone(request.payload));
+    checkPayload(job, payload);
+    await job.run(payload, {
       signal,
       progress: async (progress) => {
         become({ progress });
@@ -138,6 +144,8 @@ async function handle(
     end('failed', messageOf(error));
     logger.warn('job_failed', { job: job.name, attempt: request.attempt, of: job.attempts, reason: messageOf(error) });
     throw error;
+  } finally {
+    cancel();
   }
 }
 

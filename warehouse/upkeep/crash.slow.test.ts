@@ -1,13 +1,12 @@
 import { messageOf, WatershedError } from '#core/errors.ts';
 import type { Store } from '#core/store/store.ts';
-import { manyPosts, openUpkeepLake, type UpkeepLake } from '#test/upkeep-lake.ts';
+import { manyPosts, openUpkeepLake, timelessLimits, type UpkeepLake } from '#test/upkeep-lake.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import { createTableCache, loadManifest, loadManifestList } from '../table/files.ts';
 import { isLive } from '../table/manifest.ts';
-import { upkeepLimits } from './plan.ts';
 import { keepTable, type UpkeepOptions } from './upkeep.ts';
 
-const limits = { ...upkeepLimits, mergeFilesMin: 4, fileAtHotBytes: 60_000, partitionBytesMin: 10_000, packFilesMin: 3 };
+const limits = { ...timelessLimits, mergeFilesMin: 4, hotBytesMax: 60_000, partitionBytesMin: 10_000, packFilesMin: 3 };
 
 /** As `object`, until `isDead`: from then on no call has an effect, as if the process were killed. */
 function mortal<Part extends object>(object: Part, isDead: () => boolean): Part {

@@ -4,9 +4,8 @@ import { openDatabase } from '#core/database/database.ts';
 import { migrate } from '#core/database/migrate.ts';
 import { startPostgres, type TestPostgres } from '#test/services/postgres.ts';
 import { python, runPython } from '#test/services/python.ts';
-import { manyPosts, openUpkeepLake } from '#test/upkeep-lake.ts';
+import { manyPosts, openUpkeepLake, timelessLimits } from '#test/upkeep-lake.ts';
 import { openPostgresCatalog } from '../catalog/postgres.ts';
-import { upkeepLimits } from './plan.ts';
 import { keepTable } from './upkeep.ts';
 
 /** Count and multiset hash: a sum of the first 56 bits of each row's MD5. */
@@ -61,7 +60,7 @@ test('PyIceberg and DuckDB see the same rows before and after merging, filing, p
   expect(await keepTable(lake.options, 'posts')).toMatchObject({ merged: 19 });
   expect((await expectAgreement()).files).toBe(1);
 
-  const limits = { ...upkeepLimits, fileAtHotBytes: 100_000, partitionBytesMin: 10_000, packFilesMin: 2 };
+  const limits = { ...timelessLimits, hotBytesMax: 100_000, partitionBytesMin: 10_000, packFilesMin: 2 };
   await lake.append(manyPosts(9_000, { from: 100_000, firstDay: -2, days: 4, events: 2 }));
   expect(await keepTable({ ...lake.options, limits }, 'posts')).toMatchObject({ filed: 2 });
   const filed = await expectAgreement();

@@ -12,6 +12,7 @@ import type { TableMetadata } from '../table/metadata.ts';
 import { commitReplace } from '../table/replace.ts';
 import type { PlannedFile, ScanPlan } from '../table/scan.ts';
 import type { CommitContext } from '../table/transaction.ts';
+import type { Filing } from './plan.ts';
 
 export interface RewriteInput {
   readonly context: CommitContext;
@@ -26,34 +27,37 @@ export interface RewriteInput {
 /**
  * The files, all of one partition, become one, sorted. Rows that another engine deleted are gone afterwards.
  * **Errors**: `conflict` where the files were changed meanwhile, `disk`, and those of a commit. What was placed in vain
- * is deleted, unless the commit may be there.
+ * is deleted, unless the commit may be there. Resolves to false where there was nothing to do.
  */
-export async function mergeFiles(input: RewriteInput): Promise<void> {
+export async function mergeFiles(input: RewriteInput): Promise<boolean> {
   const [first] = input.files;
-  if (first === undefined) return;
+  if (first === undefined) return false;
   const partition = Object.keys(first.partition).length === 0 ? undefined : { specId: first.specId, values: first.partition };
   await rewrite(input, async (rows, place) => {
     await place(rows, partition);
   });
+  return true;
 }
 
 /**
- * The rows of hot files go into one file per partition of the default spec; what is too little for one stays hot.
- * Errors as above.
+ * The rows of hot files go into one file per partition of the default spec, as far as a partition is worth it; the
+ * others stay hot, together. Resolves to false, and nothing was done, where none is. Errors as above.
  */
-export async function fileAway(input: RewriteInput, partitionBytesMin: number): Promise<void> {
+export async function fileAway(input: RewriteInput, filing: Filing): Promise<boolean> {
+  const worth = await partitionsWorthAFile(input, filing);
+  if (worth.length === 0) return false;
   await rewrite(input, async (rows, place, connection) => {
     try {
       await connection.run(`create or replace temp table filing as ${rows}`);
-      const filed = await partitionsWorthAFile(connection, input, partitionBytesMin);
-      for (const { condition, partition } of filed) await place(`select * from filing where ${condition}`, partition);
+      for (const { condition, partition } of worth) await place(`select * from filing where ${condition}`, partition);
       // A condition that is neither true nor false is not true: those rows are left, and none is in two places.
-      const taken = filed.map(({ condition }) => `coalesce(${condition}, false)`).join(' or ');
-      await place(`select * from filing where ${taken === '' ? 'true' : `not (${taken})`}`, undefined);
+      const taken = worth.map(({ condition }) => `coalesce(${condition}, false)`).join(' or ');
+      await place(`select * from filing where not (${taken})`, undefined);
     } finally {
       await connection.run('drop table if exists filing');
     }
   });
+  return true;
 }
 
 type Place = (rows: string, partition: PartitionValues | undefined) => Promise<void>;
@@ -98,7 +102,7 @@ interface Partition {
 }
 
 async function partitionsWorthAFile(
-  connection: DuckDBConnection, { spec, metadata, files }: RewriteInput, bytesMin: number,
+  { context, duck, spec, metadata, files }: RewriteInput, filing: Filing,
 ): Promise<Partition[]> {
   const specId = metadata['default-spec-id'];
   const ids = metadata['partition-specs'].find((candidate) => candidate['spec-id'] === specId)?.fields ?? [];
@@ -106,22 +110,44 @@ async function partitionsWorthAFile(
   // `//` would cut towards zero.
   const keys = spec.partition.map(({ column, transform }) => transform === 'day'
     ? `(${identifier(column)}::date - date '1970-01-01')` : identifier(column));
-  const found = await rowsOf(connection, `select ${keys.map((key, index) => `${key} as k${index}`).join(', ')}, count(*) as n
-    from filing group by all order by n desc`);
-  const rows = found.reduce((sum, row) => sum + Number(row['n']), 0);
-  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
-  return found.filter((row) => bytes * (Number(row['n']) / rows) >= bytesMin).map((row) => {
-    const values = spec.partition.map(({ transform }, index) => {
-      const value = row[`k${index}`];
-      return value === null || value === undefined ? null : transform === 'day' ? Number(value) : String(value);
-    });
-    return {
+  const connection = await duck.connect();
+  try {
+    // Only the columns that tell partitions apart are read.
+    const rows = await selectRows(context.store, spec, files, [...new Set(spec.partition.map(({ column }) => column))]);
+    const found = await rowsOf(connection, `select ${keys.map((key, index) => `${key} as k${index}`).join(', ')}, count(*) as n
+      from (${rows}) group by all order by n desc`);
+    return chosen(found, spec, files, filing).map((values) => ({
       condition: `(${keys.map((key, index) => {
         const value = values[index] ?? null;
         return value === null ? `${key} is null` : `${key} = ${typeof value === 'number' ? value : literal(value)}`;
       }).join(' and ')})`,
       partition: { specId, values: Object.fromEntries(ids.map((field, index) => [String(field['field-id']), values[index] ?? null])) },
-    };
+    }));
+  } finally {
+    connection.closeSync();
+  }
+}
+
+type Keys = readonly (number | string | null)[];
+
+/** The keys of the partitions that are filed, of rows `k0, k1, …, n`, the largest first. */
+function chosen(
+  found: readonly Readonly<Record<string, unknown>>[], spec: TableSpec, files: readonly PlannedFile[], filing: Filing,
+): Keys[] {
+  const rows = found.reduce((sum, row) => sum + Number(row['n']), 0);
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  const dayAt = spec.partition.findIndex(({ transform }) => transform === 'day');
+  let over = 0;
+  return found.flatMap((row): Keys[] => {
+    const values = spec.partition.map(({ transform }, index) => {
+      const value = row[`k${index}`];
+      return value === null || value === undefined ? null : transform === 'day' ? Number(value) : String(value);
+    });
+    const share = bytes * (Number(row['n']) / rows);
+    if (share >= filing.partitionBytesMin) return [values];
+    const day = values[dayAt];
+    const isOver = typeof day === 'number' && filing.overBeforeDay !== undefined && day < filing.overBeforeDay;
+    return isOver && Number(row['n']) >= filing.overRowsMin && ++over <= filing.overPartitionsMax ? [values] : [];
   });
 }
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { manyPosts, openUpkeepLake, type UpkeepLake } from '#test/upkeep-lake.ts';
+import { manyPosts, openUpkeepLake, timelessLimits, type UpkeepLake } from '#test/upkeep-lake.ts';
 import { addDeletes } from '#test/lake.ts';
 import { storeNamespace, tables } from '#core/contract/tables.ts';
 import type { Catalog } from '../catalog/catalog.ts';
@@ -7,14 +7,14 @@ import { changeMetadata } from '../table/ensure.ts';
 import { createTableCache, loadManifest, loadManifestList, storeKey } from '../table/files.ts';
 import { isLive } from '../table/manifest.ts';
 import { commitReplace } from '../table/replace.ts';
-import { upkeepLimits } from './plan.ts';
+import { limitsByHand, upkeepLimits } from './plan.ts';
 import { keepTable, tableHealth, type UpkeepOptions } from './upkeep.ts';
 
 const ref = { namespace: storeNamespace, name: 'posts' };
 const whole = { missing: 0, extra: 0 };
 const none = { table: 'posts', merged: 0, filed: 0, packed: 0, expiredSnapshots: 0, deletedFiles: 0 };
 /** As the real ones, for a few kilobytes. */
-const limits = { ...upkeepLimits, fileAtHotBytes: 100_000, partitionBytesMin: 20_000 };
+const limits = { ...timelessLimits, hotBytesMax: 100_000, partitionBytesMin: 20_000 };
 
 let lake: UpkeepLake;
 
@@ -194,4 +194,56 @@ test('a snapshot outlives its replacement by the retention, and only files that 
   expect(await stored()).toEqual([...await reached()].sort());
   expect((await reached()).size).toBe(13);
   expect(await lake.differences()).toEqual(whole);
+});
+
+const dayMs = 86_400_000;
+
+test('a day that is over is filed however small it is, an hour after its end, and what comes later six hours on', async () => {
+  // Two events; days 20454 and 20455, which is 2026-01-01, the lake's today.
+  const dated = { ...lake.options, limits: upkeepLimits };
+  const placed = async (): Promise<string[]> => (await lake.plan()).files.map(({ specId, partition, recordCount }) =>
+    `${specId === 1 ? `${String(partition['1000'])} ${String(partition['1001'])}` : 'hot'}: ${recordCount}`).sort();
+  await appendMany(2, 600, { firstDay: 20_453, days: 2, events: 1 });
+  lake.clock.nowMs = 20_454 * dayMs + 3_599_000;
+  expect(await keepTable(dated, 'posts')).toMatchObject({ filed: 0 });
+  lake.clock.nowMs += 1_000;
+  expect(await tableHealth(dated, 'posts')).toMatchObject({ hotFiles: 2, wouldFile: 2 });
+  expect(await keepTable(dated, 'posts')).toMatchObject({ filed: 2 });
+  expect(await placed()).toEqual(['event0 20453: 600', 'hot: 600']);
+  expect(await lake.differences()).toEqual(whole);
+
+  // Late posts of the day before wait with the others.
+  await lake.append(manyPosts(400, { from: 50_000, firstDay: 20_453, days: 1, events: 1 }));
+  lake.clock.nowMs += 6 * 3_600_000 - 1;
+  expect(await keepTable(dated, 'posts')).toMatchObject({ filed: 0 });
+  lake.clock.nowMs += 1;
+  expect(await keepTable(dated, 'posts')).toMatchObject({ filed: 1 });
+  expect(await placed()).toEqual(['event0 20453: 400', 'event0 20453: 600', 'hot: 600']);
+
+  // A handful of them stays hot, but for who asks by hand.
+  await lake.append(manyPosts(5, { from: 60_000, firstDay: 20_453, days: 1, events: 1 }));
+  lake.clock.nowMs += 7 * 3_600_000;
+  expect(await keepTable(dated, 'posts')).toMatchObject({ filed: 0 });
+  expect(await keepTable({ ...dated, limits: limitsByHand }, 'posts')).toMatchObject({ filed: 1 });
+  expect(await placed()).toEqual(['event0 20453: 400', 'event0 20453: 5', 'event0 20453: 600', 'hot: 600']);
+  expect(await lake.differences()).toEqual(whole);
+});
+
+test('an archive of scattered days becomes no more files at once than a filing may make', async () => {
+  const limited = { ...lake.options, limits: { ...limitsByHand, overPartitionsMax: 10, packFilesMin: 100 } };
+  await lake.append(manyPosts(2_000, { firstDay: 10_000, days: 500, events: 1 }));
+  await lake.append(`select 'loner' as event_id, null::timestamptz as created_at, '1' as post_id`);
+  expect(await keepTable(limited, 'posts')).toMatchObject({ filed: 1 });
+  expect((await lake.plan()).files).toHaveLength(12);
+  expect(await keepTable(limited, 'posts')).toMatchObject({ filed: 1 });
+  expect((await lake.plan()).files).toHaveLength(22);
+  expect(await lake.differences()).toEqual(whole);
+});
+
+test('one piece alone is done where it is asked for', async () => {
+  await appendMany(16, 50);
+  lake.clock.nowMs += 3_600_000;
+  expect(await keepTable({ ...lake.options, only: 'expire' }, 'posts')).toMatchObject({ merged: 0, expiredSnapshots: 6 });
+  expect(await keepTable({ ...lake.options, only: 'pack' }, 'posts')).toEqual(none);
+  expect(await keepTable({ ...lake.options, only: 'merge' }, 'posts')).toEqual({ ...none, merged: 16 });
 });

@@ -2,13 +2,18 @@ import { storeNamespace, tables, type TableName, type TableSpec } from '#core/co
 import { isWatershedError, WatershedError } from '#core/errors.ts';
 import type { Duck } from '../duck.ts';
 import { keyOf } from '#core/store/store.ts';
-import { createTableCache, loadMetadata } from '../table/files.ts';
-import { commitExpire } from '../table/expire.ts';
-import { currentSchema, type TableMetadata } from '../table/metadata.ts';
+import { changeMetadata } from '../table/ensure.ts';
+import { createTableCache, loadManifestList, loadMetadata } from '../table/files.ts';
+import { commitExpire, expireSnapshots, type Retention } from '../table/expire.ts';
+import { currentSchema, currentSnapshot, type TableMetadata } from '../table/metadata.ts';
 import { planScan, type ScanPlan } from '../table/scan.ts';
 import type { CommitContext } from '../table/transaction.ts';
-import { emptyPlan, planUpkeep, upkeepLimits, type UpkeepLimits, type UpkeepPlan } from './plan.ts';
+import { emptyPlan, planUpkeep, upkeepLimits, type UpkeepLimits, type UpkeepPlan, type UpkeepSituation } from './plan.ts';
 import { fileAway, mergeFiles, type RewriteInput } from './rewrite.ts';
+
+/** What upkeep consists of. */
+export const upkeepPieces = ['merge', 'file', 'pack', 'expire'] as const;
+export type UpkeepPiece = (typeof upkeepPieces)[number];
 
 export interface UpkeepOptions {
   readonly context: CommitContext;
@@ -19,6 +24,8 @@ export interface UpkeepOptions {
    */
   readonly retentionMs: number;
   readonly limits?: UpkeepLimits;
+  /** Only this one of the pieces. */
+  readonly only?: UpkeepPiece | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -26,13 +33,16 @@ export interface UpkeepOptions {
 export interface TableHealth {
   readonly table: TableName;
   readonly hotFiles: number;
+  readonly hotBytes: number;
   readonly filedFiles: number;
   readonly bytes: number;
   readonly rows: number;
+  readonly manifests: number;
   readonly snapshots: number;
   readonly wouldMerge: number;
   readonly wouldFile: number;
   readonly wouldPack: number;
+  readonly wouldExpire: number;
 }
 
 export interface UpkeepDone {
@@ -57,26 +67,39 @@ export const tableNames = Object.keys(tables).filter((name): name is TableName =
 export async function keepTable(options: UpkeepOptions, table: TableName): Promise<UpkeepDone> {
   const spec: TableSpec = tables[table];
   const done = { table, merged: 0, filed: 0, packed: 0, expiredSnapshots: 0, deletedFiles: 0 };
+  const { only } = options;
   const { metadata, scan, plan } = await look(options, table);
   const input = (files: RewriteInput['files']): RewriteInput => (
     { context: options.context, duck: options.duck, spec, metadata, scan, files });
-  for (const group of plan.merge) {
+  if (wants(only, 'file') && plan.file.length > 0) {
+    const filed = await unlessLost(options, () => fileAway(input(plan.file), plan.filing));
+    if (filed === true) done.filed += plan.file.length;
+    if (filed !== undefined && plan.filing.overBeforeDay !== undefined) await noteFiled(options, table);
+  }
+  // What was filed is no longer there to be merged.
+  for (const group of done.filed > 0 || !wants(only, 'merge') ? [] : plan.merge) {
     if (await unlessLost(options, () => mergeFiles(input(group)))) done.merged += group.length;
   }
-  const { partitionBytesMin } = options.limits ?? upkeepLimits;
-  if (plan.file.length > 0 && await unlessLost(options, () => fileAway(input(plan.file), partitionBytesMin))) {
-    done.filed += plan.file.length;
-  }
-  for (const group of plan.pack) {
+  for (const group of wants(only, 'pack') ? plan.pack : []) {
     if (await unlessLost(options, () => mergeFiles(input(group)))) done.packed += group.length;
   }
   options.signal.throwIfAborted();
-  return { ...done, ...await expire(options, table) };
+  return wants(only, 'expire') ? { ...done, ...await expire(options, table) } : done;
+}
+
+const wants = (only: UpkeepPiece | undefined, piece: UpkeepPiece): boolean => only === undefined || only === piece;
+
+/** When the days that were over were filed last, in a property of the table: milliseconds since 1970. */
+const overFiledProperty = 'watershed.filed-at-ms';
+
+async function noteFiled({ context }: UpkeepOptions, table: TableName): Promise<void> {
+  await changeMetadata(context, { namespace: storeNamespace, name: table }, (base) => (
+    { ...base, properties: { ...base.properties, [overFiledProperty]: String(context.clock.now()) } }));
 }
 
 async function expire({ context, retentionMs }: UpkeepOptions, table: TableName): Promise<Pick<UpkeepDone, 'expiredSnapshots' | 'deletedFiles'>> {
-  const olderThanMs = expiryBound(await loadTable(context, table), context.clock.now() - retentionMs);
-  const expired = await commitExpire(context, { namespace: storeNamespace, name: table }, { olderThanMs, keep: snapshotsKept });
+  const retention = retentionOf(await loadTable(context, table), context.clock.now() - retentionMs);
+  const expired = await commitExpire(context, { namespace: storeNamespace, name: table }, retention);
   let deletedFiles = 0;
   for (const path of expired.files) {
     const key = keyOf(context.store, path);
@@ -93,18 +116,26 @@ async function expire({ context, retentionMs }: UpkeepOptions, table: TableName)
  * A reader may have begun with a snapshot until the next one came: so the newest snapshot from before `momentMs` was
  * still current at that moment and stays, and those before it go.
  */
-function expiryBound({ snapshots }: TableMetadata, momentMs: number): number {
-  return Math.max(0, ...snapshots.map((snapshot) => snapshot['timestamp-ms']).filter((madeMs) => madeMs < momentMs));
+function retentionOf({ snapshots }: TableMetadata, momentMs: number): Retention {
+  const older = snapshots.map((snapshot) => snapshot['timestamp-ms']).filter((madeMs) => madeMs < momentMs);
+  return { olderThanMs: Math.max(0, ...older), keep: snapshotsKept };
 }
 
 /** Looks at a table without changing it. */
-export async function tableHealth(options: Pick<UpkeepOptions, 'context' | 'limits'>, table: TableName): Promise<TableHealth> {
+export async function tableHealth(
+  options: Pick<UpkeepOptions, 'context' | 'limits' | 'retentionMs'>, table: TableName,
+): Promise<TableHealth> {
   const { metadata, scan, plan, hotSpecIds } = await look(options, table);
+  const { store, clock, cache = createTableCache() } = options.context;
+  const after = expireSnapshots(metadata, retentionOf(metadata, clock.now() - options.retentionMs));
   const hot = scan.files.filter(({ specId }) => hotSpecIds.has(specId));
+  const manifests = await loadManifestList(store, cache, currentSnapshot(metadata));
+  const bytesOf = (files: ScanPlan['files']): number => files.reduce((sum, { bytes }) => sum + bytes, 0);
   return {
-    table, hotFiles: hot.length, filedFiles: scan.files.length - hot.length, snapshots: metadata.snapshots.length,
-    bytes: scan.files.reduce((sum, { bytes }) => sum + bytes, 0), rows: scan.files.reduce((sum, { recordCount }) => sum + recordCount, 0),
+    table, hotFiles: hot.length, hotBytes: bytesOf(hot), filedFiles: scan.files.length - hot.length, bytes: bytesOf(scan.files),
+    rows: scan.files.reduce((sum, { recordCount }) => sum + recordCount, 0), manifests: manifests.length, snapshots: metadata.snapshots.length,
     wouldMerge: plan.merge.flat().length, wouldFile: plan.file.length, wouldPack: plan.pack.flat().length,
+    wouldExpire: metadata.snapshots.length - after.snapshots.length,
   };
 }
 
@@ -114,7 +145,12 @@ async function look({ context, limits = upkeepLimits }: Pick<UpkeepOptions, 'con
   const metadata = await loadTable(context, table);
   const scan = await planScan({ store: context.store, metadata, ...(context.cache === undefined ? {} : { cache: context.cache }) });
   const hotSpecIds = new Set(metadata['partition-specs'].filter(({ fields }) => fields.length === 0).map((spec) => spec['spec-id']));
-  const plan = isRewritable(metadata, table) ? planUpkeep(scan.files, hotSpecIds, isFileable(metadata, table), limits) : emptyPlan;
+  const { partition }: TableSpec = tables[table];
+  const situation: UpkeepSituation = {
+    hotSpecIds, nowMs: context.clock.now(), overFiledAtMs: Number(metadata.properties[overFiledProperty] ?? -Infinity),
+    fileBy: isFileable(metadata, table) ? { day: partition.find(({ transform }) => transform === 'day')?.column } : undefined,
+  };
+  const plan = isRewritable(metadata, table) ? planUpkeep(scan.files, situation, limits) : emptyPlan;
   return { metadata, scan, hotSpecIds, plan };
 }
 
@@ -144,13 +180,13 @@ function isFileable(metadata: TableMetadata, table: TableName): boolean {
   return partition.length > 0 && fields.length === partition.length && fields.every(isOurs);
 }
 
-async function unlessLost({ signal }: UpkeepOptions, rewrite: () => Promise<void>): Promise<boolean> {
+/** What `rewrite` says, or undefined where it lost its files to somebody else's commit. */
+async function unlessLost({ signal }: UpkeepOptions, rewrite: () => Promise<boolean>): Promise<boolean | undefined> {
   signal.throwIfAborted();
   try {
-    await rewrite();
-    return true;
+    return await rewrite();
   } catch (error) {
-    if (isWatershedError(error, 'conflict')) return false;
+    if (isWatershedError(error, 'conflict')) return undefined;
     throw error;
   }
 }
