@@ -19,7 +19,7 @@ export interface StartOptions {
 
 /** All programs in one process: what `npm start` runs. Resolves when everything is drained and stopped. */
 export async function start({ config, signal, note, interactive, simulated = false }: StartOptions): Promise<void> {
-  await using foundation = await openFoundation(config);
+  await using foundation = await openFoundation(config, note);
   await using stack = new AsyncDisposableStack();
   const ground: Ground = { foundation, warehouse: await openWarehouse(foundation), stack, note };
   if (simulated) note('SIMULATED: a made-up crisis on a fake network; no post of it is real.');

@@ -43,15 +43,17 @@ export interface Foundation extends AsyncDisposable {
 
 /**
  * Opens everything and refuses a lake that is made of other parts. What was opened is closed again when a later part
- * fails.
+ * fails. `note` is told what people should know, in a sentence.
  */
-export async function openFoundation(config: Config): Promise<Foundation> {
+export async function openFoundation(config: Config, note?: (text: string) => void): Promise<Foundation> {
   await using stack = new AsyncDisposableStack();
   const clock = systemClock;
   const logger = createLogger(config.WATERSHED_LOG_LEVEL);
   const dataDir = resolve(expandHome(config.WATERSHED_DATA_DIR));
   await mkdir(dataDir, { recursive: true });
-  const databaseUrl = config.DATABASE_URL ?? stack.use(await openEmbedded({ dataDir, logger: logger.child('postgres'), clock })).url;
+  const databaseUrl = config.DATABASE_URL ?? stack.use(await openEmbedded({
+    dataDir, logger: logger.child('postgres'), clock, ...(note === undefined ? {} : { note }),
+  })).url;
   const database = stack.use(openDatabase(databaseUrl, { max: 12, clock }));
   await migrate(database);
   const log = stack.use(openLog(config, database, clock));

@@ -39,6 +39,8 @@ export async function openEmbedded(options: {
   dataDir: string;
   logger: Logger;
   clock: Clock;
+  /** Told what people should know, in a sentence. */
+  note?: (text: string) => void;
 }): Promise<EmbeddedDatabase> {
   const { logger, clock } = options;
   const dataDir = resolve(options.dataDir);
@@ -52,7 +54,10 @@ export async function openEmbedded(options: {
   if (await hasCluster(folder)) await requireVersion(folder);
   else await createCluster(folder, password, account);
   const leftovers = await clearLeftovers(folder, clock);
-  if (leftovers !== 'nothing') logger.warn('database_recovered', { leftovers });
+  if (leftovers !== 'nothing') {
+    logger.info('database_recovered', { leftovers });
+    options.note?.('The last run was not stopped but killed: the database goes on from its own journal, and nothing that was kept is lost.');
+  }
   const serverOptions = { folder, account, clock, logFile: join(dataDir, 'postgres.log') };
   const server = await startOnFreePort(serverOptions, await rememberedPort(dataDir));
   await writePrivate(join(dataDir, 'postgres.port'), `${server.port}\n`);
