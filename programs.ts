@@ -85,7 +85,7 @@ export async function transform({ foundation, warehouse: lake, stack }: Ground):
 /** The reports: the job that renders and delivers them, and their API. Both ask the SQL door, as anybody would. */
 function reports({ config, database, clock, dataDir }: Foundation): { job: JobDefinition; routes: FastifyPluginAsync } {
   const known = createReports({ database, clock });
-  const url = (): string => addressIn(dataDir) ?? `http://127.0.0.1:${config.WATERSHED_HTTP_PORT}`;
+  const url = (): string => config.WATERSHED_SQL_URL ?? addressIn(dataDir) ?? `http://127.0.0.1:${config.WATERSHED_HTTP_PORT}`;
   // Of a named token only a hash is kept: the questions are asked with the admin token, and what may be asked is the
   // same for all.
   const ask = askOverHttp({ url, tokenOf: () => adminToken(dataDir, config.WATERSHED_ADMIN_TOKEN) });

@@ -69,7 +69,7 @@ export async function openDoors(input: DoorsInput): Promise<Doors> {
     engine: auditedEngine(engine, 'http', { audit, clock, metrics }), auth, database: foundation.database,
     resultsFolder: join(foundation.dataDir, 'results'), spoolFolder: join(foundation.dataDir, 'spool'), limits, metrics, logger: logger.child('http'), clock, plugins: input.plugins, status: input.status,
     origin: config.WATERSHED_HTTP_ORIGIN, webRoot: fileURLToPath(new URL('../dashboards/web/dist', import.meta.url)),
-    ...(config.WATERSHED_HTTP_ORIGIN === undefined ? {} : { hosts: [new URL(config.WATERSHED_HTTP_ORIGIN).hostname] }),
+    hosts: [config.WATERSHED_HTTP_ORIGIN, config.WATERSHED_SQL_URL].flatMap((url) => url === undefined ? [] : [new URL(url).hostname]),
     unready: async () => foundation.database.query('select 1').then(() => undefined, () => 'the database does not answer'),
   }));
   const http = await server.listen(config.WATERSHED_HTTP_HOST, config.WATERSHED_HTTP_PORT);
