@@ -10,11 +10,13 @@ import { createOutbox } from '#core/events/outbox.ts';
 import { createRegistry } from '#core/events/registry.ts';
 import { announceLanded, onLanded } from '#core/landed.ts';
 import { openQueue, type Foundation } from '#core/main.ts';
+import { createAlerts } from '#core/reports/alerts.ts';
 import { createReports } from '#core/reports/reports.ts';
 import type { Service } from '#core/service.ts';
 import { layouts } from '#dashboards/reports/render.ts';
 import { readCollectors } from '#ingest/cursor.ts';
 import { createSamples, ingestProgram } from '#ingest/main.ts';
+import { alertRoutes } from '#sql/http/alerts.ts';
 import { reportRoutes } from '#sql/http/reports.ts';
 import { eventRoutes } from '#sql/http/events.ts';
 import { previewOn } from '#sql/http/preview.ts';
@@ -25,8 +27,10 @@ import { tokenRoutes } from '#sql/http/tokens.ts';
 import type { Engine } from '#sql/engine/engine.ts';
 import { openDoors, openEngine } from '#sql/main.ts';
 import type { JobDefinition } from '#transform/jobs/job.ts';
+import { alertJob, look } from '#transform/jobs/alert.ts';
+import { askOverHttp } from '#transform/jobs/report-ask.ts';
 import { createSend } from '#transform/jobs/report-send.ts';
-import { askOverHttp, previewReport, reportJob } from '#transform/jobs/report.ts';
+import { previewReport, reportJob } from '#transform/jobs/report.ts';
 import { openTransform } from '#transform/main.ts';
 import { healthProgram, readLandings } from '#warehouse/health.ts';
 import { warehouseProgram, type Warehouse } from '#warehouse/main.ts';
@@ -77,25 +81,40 @@ export async function warehouse({ foundation, warehouse: lake }: Ground): Promis
  */
 export async function transform({ foundation, warehouse: lake, stack }: Ground): Promise<Program> {
   const queue = stack.use(await openQueue(foundation));
-  const { service, runner, onCommit } = stack.use(await openTransform(foundation, lake, queue, [reports(foundation).job]));
+  const { job, watch } = reports(foundation);
+  const { service, runner, onCommit } = stack.use(await openTransform(foundation, lake, queue, [job, watch(() => runner.hint('report'))]));
   stack.use(await onLanded(foundation.database, onCommit));
   return { services: [service], status: async () => ({ jobs: await runner.status() }) };
 }
 
-/** The reports: the job that renders and delivers them, and their API. Both ask the SQL door, as anybody would. */
-function reports({ config, database, clock, dataDir }: Foundation): { job: JobDefinition; routes: FastifyPluginAsync } {
+interface Reporting {
+  readonly job: JobDefinition;
+  readonly watch: (onTold: () => void) => JobDefinition;
+  readonly routes: readonly FastifyPluginAsync[];
+}
+
+/**
+ * Reports and alerts: the jobs that watch, render and deliver, and their APIs. They ask the SQL door, as anybody would.
+ */
+function reports({ config, database, clock, dataDir, store }: Foundation): Reporting {
   const known = createReports({ database, clock });
+  const alerts = createAlerts({ database, clock });
   const url = (): string => config.WATERSHED_SQL_URL ?? addressIn(dataDir) ?? `http://127.0.0.1:${config.WATERSHED_HTTP_PORT}`;
   // Of a named token only a hash is kept: the questions are asked with the admin token, and what may be asked is the
   // same for all.
   const ask = askOverHttp({ url, tokenOf: () => adminToken(dataDir, config.WATERSHED_ADMIN_TOKEN) });
-  const send = createSend({ smtpUrl: config.WATERSHED_SMTP_URL, mailFrom: config.WATERSHED_MAIL_FROM, clock });
+  const send = createSend({ smtpUrl: config.WATERSHED_SMTP_URL, mailFrom: config.WATERSHED_MAIL_FROM, clock, store });
+  const hint = (): void => undefined; // the job looks every twenty seconds by itself
   return {
-    job: reportJob({ database, reports: known, clock, ask, send }),
-    routes: reportRoutes({
-      reports: known, clock, layouts, hint: () => undefined, // the job looks every twenty seconds by itself
-      preview: (report, at, format, signal) => previewReport({ ask }, report, at, format, signal),
-    }),
+    job: reportJob({ database, reports: known, clock, ask, send, store }),
+    watch: (onTold) => alertJob({ alerts, clock, ask, onTold }),
+    routes: [
+      reportRoutes({
+        reports: known, clock, layouts, hint,
+        preview: (report, at, format, signal) => previewReport({ ask }, report, at, format, signal),
+      }),
+      alertRoutes({ alerts, hint, look: (alert, signal) => look(ask, alert, clock.now(), signal) }),
+    ],
   };
 }
 
@@ -108,7 +127,7 @@ export async function sql({ foundation, warehouse: lake, stack, note }: Ground, 
   const engine = stack.use(await openEngine(foundation, lake.catalog, lake.cache));
   const { routes } = reports(foundation);
   const doors = stack.use(await openDoors({
-    foundation, auth, engine, plugins: [eventRoutes({ registry, preview: previewOn(engine, config.WATERSHED_SQL_TIMEOUT_MS) }), tokenRoutes({ auth }), routes, ...pageRoutes(foundation, lake, engine)],
+    foundation, auth, engine, plugins: [eventRoutes({ registry, preview: previewOn(engine, config.WATERSHED_SQL_TIMEOUT_MS) }), tokenRoutes({ auth }), ...routes, ...pageRoutes(foundation, lake, engine)],
     status: async () => ({
       progress: await readProgress(foundation), collectors: await readCollectors(database), ...await status(),
     }),

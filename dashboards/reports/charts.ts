@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Resvg } from '@resvg/resvg-js';
+import { renderAsync } from '@resvg/resvg-js';
 import { BarChart } from 'echarts/charts';
 import { GridComponent, LegendComponent } from 'echarts/components';
 import { init, use } from 'echarts/core';
@@ -13,8 +13,8 @@ const size = { width: 860, height: 320 };
 /** Resvg leaves out all text without a word where it has no font; pdfmake brings these. */
 export const fontFolder = join(createRequire(import.meta.url).resolve('pdfmake/package.json'), '..', 'fonts', 'Roboto');
 
-/** Draws stacked bars as a PNG, without a browser. */
-export function barsToPng(bars: Bars): Buffer {
+/** Draws stacked bars as a PNG, without a browser; pixels are made on another thread. */
+export async function barsToPng(bars: Bars): Promise<Buffer> {
   const chart = init(null, undefined, { renderer: 'svg', ssr: true, ...size });
   try {
     chart.setOption({
@@ -24,9 +24,10 @@ export function barsToPng(bars: Bars): Buffer {
       series: bars.series.map(({ name, color, values }) => ({ name, type: 'bar', stack: 'all', itemStyle: { color }, data: [...values] })),
     });
     const fonts = ['Roboto-Regular.ttf', 'Roboto-Medium.ttf'].map((file) => join(fontFolder, file));
-    return new Resvg(chart.renderToSVGString(), {
+    const picture = await renderAsync(chart.renderToSVGString(), {
       fitTo: { mode: 'zoom', value: 2 }, font: { fontFiles: fonts, loadSystemFonts: false, defaultFontFamily: 'Roboto', sansSerifFamily: 'Roboto' },
-    }).render().asPng();
+    });
+    return picture.asPng();
   } finally {
     // Without it the process would stay alive.
     chart.dispose();

@@ -31,11 +31,25 @@ function image(section: Extract<Section, { kind: 'bars' }>, address: string): st
 
 function sectionHtml(section: Exclude<Section, { kind: 'bars' }>): string {
   switch (section.kind) {
-    case 'notice': return `<p>${escapeHtml(section.text)}</p>`;
+    case 'notice': return section.text.split('\n').map((line) => `<p>${escapeHtml(line)}</p>`).join('\n');
     case 'numbers': return table(['', 'Now', 'Before', 'Change'], section.numbers.map((figure) =>
       [figure.name, figure.value, figure.before ?? null, changeOf(figure)]));
-    case 'table': return section.rows.length === 0 ? `<p class="soft">${escapeHtml(section.empty)}</p>` : table(section.columns, section.rows);
+    case 'table': {
+      if (section.rows.length === 0) return `<p class="soft">${escapeHtml(section.empty)}</p>`;
+      const left = leftOut(section);
+      return `${table(section.columns, section.rows.slice(0, rowsShownMax))}${left === undefined ? '' : `\n<p class="soft">${left}</p>`}`;
+    }
   }
+}
+
+/** Rows that a page or a PDF shows: people read no more, and mail programs choke on more. CSV and XLSX have all. */
+export const rowsShownMax = 200;
+
+/** What is said below a table that does not show everything. */
+export function leftOut({ rows, cut }: { readonly rows: readonly unknown[]; readonly cut?: boolean }): string | undefined {
+  if (rows.length <= rowsShownMax && cut !== true) return undefined;
+  const shown = Math.min(rowsShownMax, rows.length);
+  return `The first ${shown} rows of ${cut === true ? `more than ${rows.length}` : rows.length}${rows.length > rowsShownMax ? '; CSV and XLSX have the others' : ''}.`;
 }
 
 export function changeOf({ value, before }: Figure): string {

@@ -8,6 +8,8 @@ export type Cell = string | number | boolean | null;
 export interface Rows {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly Cell[])[];
+  /** True where there were more rows than are here. */
+  readonly truncated?: boolean;
 }
 
 export interface Period {
@@ -20,6 +22,21 @@ export interface Parameters {
   /** The event that it is about; some layouts are about all. */
   readonly event: string;
   readonly period: Period;
+  /** The report's own name, and what it shows, for layouts that are made of saved queries. */
+  readonly title?: string;
+  readonly content?: readonly Part[];
+}
+
+/** A statement with the values of `$1…`. */
+export interface Question {
+  readonly sql: string;
+  readonly params: readonly Cell[];
+}
+
+export interface Part {
+  readonly title: string;
+  readonly show: 'table' | 'bars' | 'number';
+  readonly question: Question;
 }
 
 export interface Layout {
@@ -28,8 +45,8 @@ export interface Layout {
   readonly description: string;
   /** How much time a report of this kind covers when nobody says, hours. */
   readonly hours: number;
-  /** Statements by name, in SQL that DuckDB and Trino both understand. */
-  questions(parameters: Parameters): Readonly<Record<string, string>>;
+  /** Statements by name, those that are shipped in SQL that DuckDB and Trino both understand. */
+  questions(parameters: Parameters): Readonly<Record<string, string | Question>>;
   compose(parameters: Parameters, answers: Answers): Document;
 }
 
@@ -45,7 +62,10 @@ export interface Document {
 export type Section =
   | { readonly kind: 'numbers'; readonly title: string; readonly numbers: readonly Figure[] }
   | { readonly kind: 'bars'; readonly title: string; readonly bars: Bars }
-  | { readonly kind: 'table'; readonly title: string; readonly columns: readonly string[]; readonly rows: readonly (readonly Cell[])[]; readonly empty: string }
+  | { readonly kind: 'table'; readonly title: string; readonly columns: readonly string[]; readonly rows: readonly (readonly Cell[])[];
+    readonly empty: string;
+    /** True where there were more rows than are here. */
+    readonly cut?: boolean }
   | { readonly kind: 'notice'; readonly title: string; readonly text: string };
 
 export interface Figure {

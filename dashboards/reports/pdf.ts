@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import pdfmake from 'pdfmake';
 import { fontFolder } from './charts.ts';
-import { changeOf } from './html.ts';
+import { changeOf, leftOut, rowsShownMax } from './html.ts';
 import type { Cell, Document, Section } from './layout.ts';
 
 const file = (name: string): string => join(fontFolder, `Roboto-${name}.ttf`);
@@ -14,13 +14,13 @@ pdfmake.setUrlAccessPolicy(() => false);
 export async function toPdf(document: Document, charts: readonly Buffer[]): Promise<Buffer> {
   let chart = 0;
   const content = document.sections.flatMap((section) => [
-    { text: section.title, fontSize: 13, bold: true, margin: [0, 14, 0, 4] },
+    { text: printable(section.title), fontSize: 13, bold: true, margin: [0, 14, 0, 4] },
     section.kind === 'bars' ? { image: `data:image/png;base64,${charts[chart++]?.toString('base64') ?? ''}`, width: 515 } : body(section),
   ]);
   return await pdfmake.createPdf({
     info: { title: document.title }, pageSize: 'A4', pageMargins: [40, 40, 40, 40], defaultStyle: { fontSize: 9 },
     footer: (page: number, pages: number) => ({ text: `${page} / ${pages}`, alignment: 'right', margin: [0, 10, 40, 0] }),
-    content: [{ text: document.title, fontSize: 18, bold: true }, { text: document.subtitle, color: '#546571' }, ...content],
+    content: [{ text: printable(document.title), fontSize: 18, bold: true }, { text: document.subtitle, color: '#546571' }, ...content],
   }).getBuffer();
 }
 
@@ -28,7 +28,10 @@ function body(section: Exclude<Section, { kind: 'bars' }>): unknown {
   switch (section.kind) {
     case 'notice': return { text: printable(section.text) };
     case 'numbers': return table(['', 'Now', 'Before', 'Change'], section.numbers.map((figure) => [figure.name, figure.value, figure.before ?? null, changeOf(figure)]));
-    case 'table': return section.rows.length === 0 ? { text: section.empty, color: '#546571' } : table(section.columns, section.rows);
+    case 'table': {
+      if (section.rows.length === 0) return { text: section.empty, color: '#546571' };
+      return { stack: [table(section.columns, section.rows.slice(0, rowsShownMax)), { text: leftOut(section) ?? '', color: '#546571' }] };
+    }
   }
 }
 

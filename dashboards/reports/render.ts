@@ -2,12 +2,13 @@ import { barsToPng } from './charts.ts';
 import { toHtml } from './html.ts';
 import type { Answers, Layout, Parameters } from './layout.ts';
 import { toPdf } from './pdf.ts';
+import { queriesReport } from './queries.ts';
 import { situationReport } from './situation.ts';
 import { toCsv, toXlsx } from './tables.ts';
 import { weeklyReport } from './weekly.ts';
 
 /** The layouts that are shipped. */
-export const layouts: readonly Layout[] = [situationReport, weeklyReport];
+export const layouts: readonly Layout[] = [situationReport, weeklyReport, queriesReport];
 
 export const reportFormats = ['html', 'csv', 'xlsx', 'pdf'] as const;
 export type ReportFormat = (typeof reportFormats)[number];
@@ -31,8 +32,11 @@ export async function renderReport(
   layout: Layout, parameters: Parameters, answers: Answers, formats: readonly ReportFormat[] = reportFormats,
 ): Promise<RenderedReport> {
   const document = layout.compose(parameters, answers);
-  const charts = formats.some((format) => format === 'html' || format === 'pdf')
-    ? document.sections.flatMap((section) => (section.kind === 'bars' ? [barsToPng(section.bars)] : [])) : [];
+  const charts: Buffer[] = [];
+  if (formats.some((format) => format === 'html' || format === 'pdf')) {
+    // One after the other: a drawing takes some ten megabytes while it is made.
+    for (const section of document.sections) if (section.kind === 'bars') charts.push(await barsToPng(section.bars));
+  }
   const files: Partial<Record<ReportFormat, Buffer>> = {};
   for (const format of formats) {
     switch (format) {

@@ -17,7 +17,8 @@ function sheetOf(section: Section): Sheet {
         title: section.title, columns: ['Step', ...section.bars.series.map(({ name }) => name)],
         rows: section.bars.steps.map((step, index) => [step, ...section.bars.series.map(({ values }) => values[index] ?? 0)]),
       };
-    case 'table': return section;
+    case 'table':
+      return section.cut === true ? { ...section, title: `${section.title} (first ${section.rows.length})` } : section;
     case 'notice': return { title: section.title, columns: ['Note'], rows: [[section.text]] };
   }
 }

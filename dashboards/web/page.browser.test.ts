@@ -16,7 +16,8 @@ import { reportRoutes } from '#sql/http/reports.ts';
 import type { HttpServer } from '#sql/http/server.ts';
 import { dashboardsLake, dashboardsServer, pageToken } from '#test/dashboards-lake.ts';
 import { startChromium } from '#test/services/chromium.ts';
-import { askOverHttp, previewReport, reportJob } from '#transform/jobs/report.ts';
+import { previewReport, reportJob } from '#transform/jobs/report.ts';
+import { askOverHttp } from '#transform/jobs/report-ask.ts';
 import { startPostgres, type TestPostgres } from '#test/services/postgres.ts';
 import type { SqlLake } from '#test/sql-lake.ts';
 import { layouts } from '../reports/render.ts';
@@ -44,7 +45,7 @@ beforeAll(async () => {
   lake = await dashboardsLake();
   const reports = createReports({ database, clock: systemClock });
   const ask = askOverHttp({ url: () => url, tokenOf: async () => pageToken });
-  const job = reportJob({ database, reports, clock: systemClock, ask, send: async () => undefined });
+  const job = reportJob({ database, reports, clock: systemClock, ask, send: async () => undefined, store: lake.store });
   const routes = reportRoutes({
     reports, clock: systemClock, layouts, preview: (report, at, format, signal) => previewReport({ ask }, report, at, format, signal),
     hint: () => void job.run({}, { signal: new AbortController().signal, progress: async () => undefined }),

@@ -3,7 +3,8 @@ import Type, { type Static } from 'typebox';
 import { can, requireCan } from '#core/auth/access.ts';
 import type { Clock } from '#core/clock.ts';
 import { WatershedError } from '#core/errors.ts';
-import type { Report, Reports } from '#core/reports/reports.ts';
+import type { Definition, Report, Reports } from '#core/reports/reports.ts';
+import { ConditionBody } from './conditions.ts';
 import { principalOf } from './identity.ts';
 
 export interface ReportRoutesOptions {
@@ -13,7 +14,7 @@ export interface ReportRoutesOptions {
   readonly layouts: readonly { readonly name: string; readonly title: string; readonly description: string; readonly hours: number }[];
   /** Renders without writing or sending. `previewReport` of transform/jobs/report.ts. */
   readonly preview: (
-    report: Pick<Report, 'layout' | 'parameters' | 'owner'>, at: number, format: 'html' | 'csv' | 'xlsx' | 'pdf', signal: AbortSignal,
+    report: Definition, at: number, format: 'html' | 'csv' | 'xlsx' | 'pdf', signal: AbortSignal,
   ) => Promise<{ readonly contentType: string; readonly bytes: Buffer }>;
   /** Asks for the job `report` soon. */
   readonly hint: () => void;
@@ -21,9 +22,16 @@ export interface ReportRoutesOptions {
 
 const Format = Type.Union([Type.Literal('html'), Type.Literal('csv'), Type.Literal('xlsx'), Type.Literal('pdf')]);
 const DeliveryBody = Type.Object({
-  kind: Type.Union([Type.Literal('file'), Type.Literal('mail'), Type.Literal('webhook')]),
+  kind: Type.Union([Type.Literal('file'), Type.Literal('mail'), Type.Literal('webhook'), Type.Literal('store')]),
   target: Type.String({ maxLength: 2000 }),
   format: Format,
+}, { additionalProperties: false });
+const PartBody = Type.Object({
+  query: Type.String({ minLength: 1, maxLength: 100, description: 'Id of a saved query' }),
+  title: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+  show: Type.Union([Type.Literal('table'), Type.Literal('bars'), Type.Literal('number')]),
+  values: Type.Optional(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean(), Type.Null()]),
+    { description: 'Of its parameters; event, hours, from and to are the report\'s own where none is given' })),
 }, { additionalProperties: false });
 const Deliveries = Type.Array(DeliveryBody, { maxItems: 100 });
 const fields = {
@@ -37,8 +45,13 @@ const fields = {
   catchUp: Type.Union([Type.Literal('skip'), Type.Literal('last'), Type.Literal('all')]),
   deliveries: Deliveries,
 };
-const NewReport = Type.Object(fields, { additionalProperties: false });
-const Changes = Type.Partial(Type.Object({ ...fields, status: Type.Union([Type.Literal('active'), Type.Literal('paused')]) }), { additionalProperties: false });
+const more = {
+  content: Type.Optional(Type.Array(PartBody, { maxItems: 50, description: 'What the layout queries shows' })),
+  condition: Type.Optional(Type.Union([ConditionBody, Type.Null()], { description: 'Where it does not hold, nothing is sent' })),
+  keepDays: Type.Optional(Type.Integer({ minimum: 1, maximum: 3660, description: 'Delivered files are deleted after so long' })),
+};
+const NewReport = Type.Object({ ...fields, ...more }, { additionalProperties: false });
+const Changes = Type.Partial(Type.Object({ ...fields, ...more, status: Type.Union([Type.Literal('active'), Type.Literal('paused')]) }), { additionalProperties: false });
 const Moment = Type.Object({ at: Type.Optional(Type.String({ format: 'date-time' })), format: Type.Optional(Format) }, { additionalProperties: false });
 const TestSend = Type.Object({ at: Type.Optional(Type.String({ format: 'date-time' })), deliveries: Type.Optional(Deliveries) }, { additionalProperties: false });
 
@@ -80,7 +93,7 @@ function runRoutes({ reports, preview, hint, clock }: ReportRoutesOptions): Fast
     }, async (request, reply) => {
       // It is rendered with the rights of who asks, not of who owns it.
       const owner = changer(request);
-      const report = await reports.get(request.params.id);
+      const report = await reports.definition(request.params.id);
       const at = request.body.at === undefined ? clock.now() : Date.parse(request.body.at);
       const { contentType, bytes } = await preview({ ...report, owner }, at, request.body.format ?? 'html', AbortSignal.timeout(120_000));
       return await reply.type(contentType).header('cache-control', 'no-store').send(bytes);

@@ -3,9 +3,10 @@ import { createTransport } from 'nodemailer';
 import { request } from 'undici';
 import type { Clock } from '#core/clock.ts';
 import { messageOf, systemCode, WatershedError } from '#core/errors.ts';
+import type { Store } from '#core/store/store.ts';
 
 export interface Outgoing {
-  readonly kind: 'file' | 'mail' | 'webhook';
+  readonly kind: 'file' | 'mail' | 'webhook' | 'store';
   readonly target: string;
   /** The same for every attempt: who receives it can tell that it is the same. */
   readonly key: string;
@@ -14,6 +15,8 @@ export interface Outgoing {
   readonly contentType: string;
   readonly bytes: Buffer;
   readonly secret: string;
+  /** For mail programs that show no HTML. */
+  readonly text?: string;
 }
 
 export interface SenderOptions {
@@ -21,33 +24,51 @@ export interface SenderOptions {
   readonly smtpUrl: string | undefined;
   readonly mailFrom: string;
   readonly clock: Clock;
+  /** Takes what goes to the object store, below `reports/`. */
+  readonly store: Store;
+  /** Longest time for one mail, or for one call of a webhook. */
   readonly timeoutMs?: number;
 }
 
 /**
  * Sends one file to one recipient. Throws `unavailable` (it did not go out), `commit_unknown` (it was handed over and
- * the answer was lost: perhaps it went out), `bad_config` (no mail server), `forbidden` (refused for good).
+ * the answer was lost: perhaps it went out), `bad_config` (no mail server), `forbidden` (refused for good). Returns
+ * where it lies, for what goes to the object store.
  */
-export type Send = (outgoing: Outgoing, signal: AbortSignal) => Promise<void>;
+export type Send = (outgoing: Outgoing, signal: AbortSignal) => Promise<string | void>;
 
 export function createSend(options: SenderOptions): Send {
   return async (outgoing, signal) => {
     switch (outgoing.kind) {
       case 'file': return; // it lies ready to be fetched
-      case 'mail': return await sendMail(options, outgoing);
+      case 'mail': return await sendMail(options, outgoing, signal);
       case 'webhook': return await callWebhook(options, outgoing, signal);
+      case 'store': return await putInStore(options, outgoing);
     }
   };
 }
 
-async function sendMail({ smtpUrl, mailFrom, timeoutMs = 60_000 }: SenderOptions, outgoing: Outgoing): Promise<void> {
+/** The same slot has the same name: what an earlier attempt put there is it. */
+async function putInStore({ store }: SenderOptions, { target, fileName, bytes }: Outgoing): Promise<string> {
+  const key = ['reports', ...(target === '' ? [] : [target]), fileName].join('/');
+  await store.putIfAbsent(key, bytes);
+  return `${store.uri}/${key}`;
+}
+
+async function sendMail({ smtpUrl, mailFrom, clock, timeoutMs = 60_000 }: SenderOptions, outgoing: Outgoing, signal: AbortSignal): Promise<void> {
   if (smtpUrl === undefined) {
     throw new WatershedError('bad_config', 'there is no mail server', { hint: 'Set WATERSHED_SMTP_URL, such as smtps://user:password@host.' });
   }
   const transport = createTransport({ url: smtpUrl, connectionTimeout: timeoutMs, greetingTimeout: timeoutMs, socketTimeout: timeoutMs });
+  // Its own limits are for silence; a server that says a word now and then would hold us for ever.
+  const late = Promise.withResolvers<never>();
+  late.promise.catch(() => undefined);
+  const cancel = clock.timer(2 * timeoutMs, () => late.reject(new Error(`no end after ${(2 * timeoutMs) / 1000} s`)));
+  const stop = (): void => late.reject(new Error('this process is stopping'));
+  signal.addEventListener('abort', stop, { once: true });
   const domain = mailFrom.split('@').at(-1)?.replace(/[^\w.-]/g, '') ?? 'localhost';
   try {
-    await transport.sendMail({
+    await Promise.race([late.promise, transport.sendMail({
       from: mailFrom, to: outgoing.target, subject: outgoing.title.replaceAll(/[\r\n]+/g, ' '),
       messageId: `<${Buffer.from(outgoing.key).toString('base64url')}@${domain}>`,
       headers: { 'x-watershed-key': outgoing.key, 'auto-submitted': 'auto-generated' },
@@ -55,10 +76,12 @@ async function sendMail({ smtpUrl, mailFrom, timeoutMs = 60_000 }: SenderOptions
         text: `${outgoing.title}\n\nThe report is attached as ${outgoing.fileName}.\n`,
         attachments: [{ filename: outgoing.fileName, content: outgoing.bytes, contentType: outgoing.contentType }],
       }),
-    });
+    })]);
   } catch (cause) {
     throw mailError(cause);
   } finally {
+    cancel();
+    signal.removeEventListener('abort', stop);
     transport.close();
   }
 }
@@ -71,7 +94,8 @@ function htmlParts(outgoing: Outgoing): { html: string; text: string; attachment
     attachments.push({ filename: `chart-${attachments.length + 1}.png`, content: Buffer.from(data, 'base64'), cid, contentType: 'image/png' });
     return `src="cid:${cid}"`;
   });
-  return { html, text: `${outgoing.title}\n\nThis report is a page of HTML; a mail program that shows HTML shows it.\n`, attachments };
+  const text = outgoing.text ?? 'This report is a page of HTML; a mail program that shows HTML shows it.';
+  return { html, text: `${outgoing.title}\n\n${text}\n`, attachments };
 }
 
 /** Codes of nodemailer that come before any text was handed over. */
@@ -95,7 +119,7 @@ async function callWebhook({ clock, timeoutMs = 30_000 }: SenderOptions, outgoin
   let status: number;
   try {
     const answer = await request(outgoing.target, {
-      method: 'POST', body: outgoing.bytes, signal, headersTimeout: timeoutMs, bodyTimeout: timeoutMs,
+      method: 'POST', body: outgoing.bytes, signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
       headers: {
         'content-type': outgoing.contentType, 'idempotency-key': outgoing.key, 'x-watershed-title': encodeURIComponent(outgoing.title),
         'x-watershed-timestamp': timestamp, 'x-watershed-signature': `sha256=${signature}`,
@@ -104,6 +128,7 @@ async function callWebhook({ clock, timeoutMs = 30_000 }: SenderOptions, outgoin
     status = answer.statusCode;
     await answer.body.dump({ limit: 64 * 1024 });
   } catch (cause) {
+    signal.throwIfAborted();
     // Whether it arrived or not, the receiver knows the key: sending it again is safe.
     throw new WatershedError('unavailable', `the webhook does not answer: ${messageOf(cause)}`, { cause });
   }

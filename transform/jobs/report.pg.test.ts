@@ -1,20 +1,19 @@
 import { jest } from '@jest/globals';
 import { createHmac } from 'node:crypto';
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { simpleParser, type ParsedMail } from 'mailparser';
-import { SMTPServer } from 'smtp-server';
 import { type ManualClock, manualClock, systemClock } from '#core/clock.ts';
 import { type Database, openDatabase } from '#core/database/database.ts';
 import { migrate } from '#core/database/migrate.ts';
 import { createReports, type ReportInput, type Reports } from '#core/reports/reports.ts';
+import { createMemoryStore } from '#core/store/memory.ts';
 import { layouts } from '#dashboards/reports/render.ts';
 import { reportRoutes } from '#sql/http/reports.ts';
 import type { HttpServer } from '#sql/http/server.ts';
 import { dashboardsLake, dashboardsServer, pageToken } from '#test/dashboards-lake.ts';
+import { openPostbox, openReceiver, type Postbox } from '#test/report-world.ts';
 import { startPostgres, type TestPostgres } from '#test/services/postgres.ts';
 import type { SqlLake } from '#test/sql-lake.ts';
-import { askOverHttp, previewReport, reportJob, type Ask } from './report.ts';
+import { previewReport, reportJob } from './report.ts';
+import { type Ask, askOverHttp } from './report-ask.ts';
 import { createSend, type Send } from './report-send.ts';
 
 jest.setTimeout(60_000);
@@ -27,38 +26,16 @@ let url: string;
 let clock: ManualClock;
 let reports: Reports;
 let ask: Ask;
-let smtp: SMTPServer;
-let smtpUrl: string;
-let mails: ParsedMail[] = [];
-let onMail: (count: number) => 'take' | 'refuse' | 'drop' = () => 'take';
-let mailsOffered = 0;
+let box: Postbox;
+const store = createMemoryStore();
 
 beforeAll(async () => {
   postgres = await startPostgres();
   lake = await dashboardsLake();
-  smtp = new SMTPServer({
-    disabledCommands: ['AUTH', 'STARTTLS'],
-    onData(stream, session, done) {
-      simpleParser(stream).then((mail) => {
-        const fate = onMail(++mailsOffered);
-        if (fate === 'refuse') return done(Object.assign(new Error('try later'), { responseCode: 451 }));
-        mails.push(mail);
-        if (fate === 'take') return done();
-        // Taken, but the answer is lost.
-        for (const connection of smtp.connections) if ('_socket' in connection) (connection as { _socket: { destroy(): void } })._socket.destroy();
-        return session;
-      }, done);
-    },
-  });
-  await new Promise<void>((resolve) => smtp.listen(0, '127.0.0.1', resolve));
-  smtpUrl = `smtp://127.0.0.1:${(smtp.server.address() as AddressInfo).port}`;
-  smtp.on('error', () => undefined);
 });
 
 beforeEach(async () => {
-  mails = [];
-  mailsOffered = 0;
-  onMail = () => 'take';
+  box = await openPostbox();
   clock = manualClock(start);
   database = openDatabase(await postgres.createDatabase(), { max: 4 });
   await migrate(database);
@@ -73,10 +50,11 @@ beforeEach(async () => {
 afterEach(async () => {
   await server[Symbol.asyncDispose]();
   await database[Symbol.asyncDispose]();
+  await box[Symbol.asyncDispose]();
 });
 
 afterAll(async () => {
-  await new Promise<void>((resolve) => smtp.close(() => resolve()));
+  await store[Symbol.asyncDispose]();
   await lake[Symbol.asyncDispose]();
   await postgres.stop();
 });
@@ -87,19 +65,19 @@ const daily: ReportInput = {
 };
 
 async function work(send?: Send, stop = new AbortController().signal): Promise<void> {
-  const sender = send ?? createSend({ smtpUrl, mailFrom: 'watershed@example.org', clock: systemClock, timeoutMs: 5000 });
-  await reportJob({ database, reports, clock, ask, send: sender }).run({}, { signal: stop, progress: async () => undefined });
+  const sender = send ?? createSend({ smtpUrl: box.url, mailFrom: 'watershed@example.org', clock: systemClock, store, timeoutMs: 5000 });
+  await reportJob({ database, reports, clock, ask, send: sender, store }).run({}, { signal: stop, progress: async () => undefined });
 }
 
 test('the report arrives once a morning, as a mail with its chart and as a file', async () => {
   await reports.create(daily, 'admin');
   await work();
-  expect(mails).toHaveLength(0);
+  expect(box.mails).toHaveLength(0);
   await clock.advance(13 * 3_600_000 + 60_000); // 07:01 in Denver
   await work();
   await work();
-  expect(mails).toHaveLength(1);
-  const [mail] = mails;
+  expect(box.mails).toHaveLength(1);
+  const [mail] = box.mails;
   expect(mail?.subject).toBe('Alberta every morning, 2013-06-21 13:00 UTC');
   expect(mail?.html).toContain('Situation report: Alberta floods');
   // 24 hours of 50 posts an hour, against the 13 hours before them.
@@ -118,7 +96,7 @@ test('two processes that look at the same moment deliver a slot once', async () 
   await reports.create(daily, 'admin');
   await clock.advance(13 * 3_600_000 + 60_000);
   await Promise.all([work(), work(), work()]);
-  expect(mails).toHaveLength(1);
+  expect(box.mails).toHaveLength(1);
 });
 
 test('after three days of rest the last slot is sent and the others are shown as left out', async () => {
@@ -130,34 +108,34 @@ test('after three days of rest the last slot is sent and the others are shown as
 });
 
 test('a mail server that says "later" is asked again, and only it', async () => {
-  onMail = (count) => (count === 1 ? 'refuse' : 'take');
+  box.fate = (count) => (count === 1 ? 'later' : 'take');
   await reports.create({ ...daily, deliveries: [...daily.deliveries, { kind: 'mail', target: 'second@example.org', format: 'pdf' }] }, 'admin');
   await clock.advance(13 * 3_600_000 + 60_000);
   await work();
-  expect(mails.map(({ to }) => (Array.isArray(to) ? to[0] : to)?.text)).toEqual(['second@example.org']);
-  expect(mails[0]?.attachments[0]?.content.subarray(0, 5).toString()).toBe('%PDF-');
+  expect(box.mails.map(({ to }) => (Array.isArray(to) ? to[0] : to)?.text)).toEqual(['second@example.org']);
+  expect(box.mails[0]?.attachments[0]?.content.subarray(0, 5).toString()).toBe('%PDF-');
   await clock.advance(60_000);
   await work();
-  expect(mails).toHaveLength(2);
+  expect(box.mails).toHaveLength(2);
   expect((await reports.runs('alberta-every-morning', 1))[0]).toMatchObject({ state: 'done', deliveries: [{ attempts: 2, perhapsTwice: false }, {}, { attempts: 1 }] });
 });
 
 test('a mail server that breaks off after the text: sent again under the same id, and shown as perhaps twice', async () => {
-  onMail = (count) => (count === 1 ? 'drop' : 'take');
+  box.fate = (count) => (count === 1 ? 'drop' : 'take');
   await reports.create(daily, 'admin');
   await clock.advance(13 * 3_600_000 + 60_000);
   await work();
   await clock.advance(60_000);
   await work();
-  expect(mails).toHaveLength(2);
-  expect(mails[0]?.messageId).toBe(mails[1]?.messageId);
+  expect(box.mails).toHaveLength(2);
+  expect(box.mails[0]?.messageId).toBe(box.mails[1]?.messageId);
   expect((await reports.runs('alberta-every-morning', 1))[0]).toMatchObject({ state: 'done', deliveries: [{ state: 'sent', attempts: 2, perhapsTwice: true }, {}] });
 });
 
 test('a process that dies between sending and writing it down is answered by the same id', async () => {
   await reports.create(daily, 'admin');
   await clock.advance(13 * 3_600_000 + 60_000);
-  const real = createSend({ smtpUrl, mailFrom: 'watershed@example.org', clock: systemClock });
+  const real = createSend({ smtpUrl: box.url, mailFrom: 'watershed@example.org', clock: systemClock, store });
   const dead = Promise.withResolvers<void>();
   const dying = work(async (outgoing, signal) => {
     await real(outgoing, signal);
@@ -168,33 +146,24 @@ test('a process that dies between sending and writing it down is answered by the
   await dead.promise;
   void dying;
   await work();
-  expect(mails).toHaveLength(1); // the lease is not over: it may still live
+  expect(box.mails).toHaveLength(1); // the lease is not over: it may still live
   await clock.advance(16 * 60_000);
   await work();
-  expect(mails).toHaveLength(2);
-  expect(mails[0]?.messageId).toBe(mails[1]?.messageId);
+  expect(box.mails).toHaveLength(2);
+  expect(box.mails[0]?.messageId).toBe(box.mails[1]?.messageId);
   expect((await reports.runs('alberta-every-morning', 1))[0]).toMatchObject({ state: 'done', deliveries: [{ state: 'sent', perhapsTwice: true }, {}] });
 });
 
 test('a webhook is signed, and knows by its key what it had already', async () => {
-  const got: { headers: IncomingHttpHeaders; body: Buffer }[] = [];
-  const hook: Server = createServer((request, response) => {
-    const parts: Buffer[] = [];
-    request.on('data', (part: Buffer) => parts.push(part)).on('end', () => {
-      got.push({ headers: request.headers, body: Buffer.concat(parts) });
-      response.writeHead(got.length === 1 ? 503 : 204).end();
-    });
-  });
-  await new Promise<void>((resolve) => hook.listen(0, '127.0.0.1', resolve));
-  const target = `http://127.0.0.1:${(hook.address() as AddressInfo).port}/in`;
-  const { secret } = await reports.create({ ...daily, deliveries: [{ kind: 'webhook', target, format: 'xlsx' }] }, 'admin');
+  await using hook = await openReceiver();
+  hook.answer = (nth) => (nth === 1 ? 503 : 204);
+  const { secret } = await reports.create({ ...daily, deliveries: [{ kind: 'webhook', target: hook.url, format: 'xlsx' }] }, 'admin');
   await clock.advance(13 * 3_600_000 + 60_000);
   await work();
   await clock.advance(60_000);
   await work();
-  hook.close();
-  expect(got.map(({ headers }) => headers['idempotency-key'])).toEqual(Array.from({ length: 2 }, () => 'alberta-every-morning/2013-06-21T13:00:00.000Z/1/0'));
-  for (const { headers, body } of got) {
+  expect(hook.calls.map(({ headers }) => headers['idempotency-key'])).toEqual(Array.from({ length: 2 }, () => 'alberta-every-morning/2013-06-21T13:00:00.000Z/1/0'));
+  for (const { headers, body } of hook.calls) {
     expect(headers['x-watershed-signature']).toBe(`sha256=${createHmac('sha256', secret).update(`${headers['x-watershed-timestamp']}.`).update(body).digest('hex')}`);
   }
   expect((await reports.runs('alberta-every-morning', 1))[0]).toMatchObject({ state: 'done', deliveries: [{ state: 'sent', attempts: 2, perhapsTwice: false }] });
@@ -209,7 +178,7 @@ test('a refused question fails the run at once with its reason, and a retry send
   await database.execute("update watershed.report_run set definition = definition || '{\"layout\": \"situation\"}'");
   await reports.retry(run?.id ?? '');
   await work();
-  expect(mails).toHaveLength(1);
+  expect(box.mails).toHaveLength(1);
 });
 
 test('a paused report owes nothing for its rest; one that is edited while a slot is open sends what was due', async () => {
@@ -224,7 +193,7 @@ test('a paused report owes nothing for its rest; one that is edited while a slot
   await reports.plan();
   await reports.edit('alberta-every-morning', { name: 'Another name', cron: '0 7,8 * * *' }, 'admin');
   await work();
-  expect(mails.map(({ subject }) => subject)).toEqual(['Alberta every morning, 2013-06-23 13:00 UTC']);
+  expect(box.mails.map(({ subject }) => subject)).toEqual(['Alberta every morning, 2013-06-23 13:00 UTC']);
 });
 
 test('the API makes, previews, tests and deletes a report', async () => {
@@ -240,7 +209,7 @@ test('the API makes, previews, tests and deletes a report', async () => {
   const test = await call('POST', '/api/reports/alberta-every-morning/test', { deliveries: [{ kind: 'mail', target: 'me@example.org', format: 'html' }] });
   expect(test.status).toBe(202);
   await work();
-  expect(mails).toHaveLength(1);
+  expect(box.mails).toHaveLength(1);
   expect((await call('DELETE', '/api/reports/alberta-every-morning')).status).toBe(204);
   expect((await call('GET', '/api/reports/alberta-every-morning')).status).toBe(404);
 });
