@@ -15,6 +15,8 @@ export interface LandingHealth {
   readonly topic: string;
   /** Records in the log that are in no table yet. */
   readonly waitingRecords: number;
+  /** The same by partition, from 0. */
+  readonly waitingByPartition: readonly number[];
   /** Since the last commit; undefined where there was none. */
   readonly commitAgeSeconds: number | undefined;
 }
@@ -31,13 +33,12 @@ export async function readLandings({ database, log }: HealthInput): Promise<Land
     const ends = await database.query<{ partition: number; ended: bigint; age: number }>(
       `select partition, max(to_offset) as ended, extract(epoch from clock_timestamp() - max(committed_at))::float8 as age
          from watershed.ledger where landing = $1 and log_identity = $2 group by partition`, [name, identity]);
-    let waiting = 0n;
-    for (let partition = 0; partition < await log.partitions(topic); partition++) {
+    const waiting = await Promise.all(Array.from({ length: await log.partitions(topic) }, async (_, partition) => {
       const { earliest, next } = await log.bounds(topic, partition);
-      waiting += next - (ends.find((end) => end.partition === partition)?.ended ?? earliest);
-    }
+      return Number(next - (ends.find((end) => end.partition === partition)?.ended ?? earliest));
+    }));
     return {
-      landing: name, topic, waitingRecords: Number(waiting),
+      landing: name, topic, waitingRecords: waiting.reduce((sum, records) => sum + records, 0), waitingByPartition: waiting,
       commitAgeSeconds: ends.length === 0 ? undefined : Math.min(...ends.map(({ age }) => age)),
     };
   }));
@@ -54,6 +55,8 @@ export function healthProgram(
 ): Service {
   const { metrics, clock, dataDir } = input;
   const waiting = metrics.gauge('watershed_waiting_records', 'Records in the log that are in no table yet', ['landing']);
+  const lag = metrics.gauge('watershed_log_lag_records', 'From the last committed offset of a landing to the end of the log, by partition',
+    ['topic', 'partition', 'landing']);
   const age = metrics.gauge('watershed_commit_age_seconds', 'Since the last commit of a landing', ['landing']);
   const free = metrics.gauge('watershed_disk_free_bytes', 'Free space where the data folder lies');
   const size = metrics.gauge('watershed_disk_size_bytes', 'Size of the disk where the data folder lies');
@@ -66,8 +69,9 @@ export function healthProgram(
           if (isWatershedError(error, 'unavailable')) return [];
           throw error;
         });
-        for (const { landing, waitingRecords, commitAgeSeconds } of landings) {
+        for (const { landing, topic, waitingRecords, waitingByPartition, commitAgeSeconds } of landings) {
           waiting.set(waitingRecords, { landing });
+          waitingByPartition.forEach((records, partition) => lag.set(records, { topic, partition: String(partition), landing }));
           if (commitAgeSeconds !== undefined) age.set(commitAgeSeconds, { landing });
         }
         const disk = await statfs(dataDir);

@@ -39,6 +39,11 @@ export async function wirePython(): Promise<string> {
   return await environment('python-wire-1', wirePackages);
 }
 
+/** The Python of an environment that has librdkafka: what most other clients of Kafka are made on. */
+export async function kafkaPython(): Promise<string> {
+  return await environment('python-kafka-1', ['confluent-kafka==2.16.1']);
+}
+
 async function environment(name: string, wanted: readonly string[]): Promise<string> {
   const folder = await cachedFolder(name, async (half) => {
     const system = await program('python3', 'python3-venv');

@@ -1,4 +1,4 @@
-import { WatershedError } from '#core/errors.ts';
+import { WatershedError, isWatershedError } from '#core/errors.ts';
 import { keyOf } from '#core/store/store.ts';
 import type { Store } from '#core/store/store.ts';
 import { createLru } from './lru.ts';
@@ -52,7 +52,14 @@ export function storeKey(store: Store, path: string): string {
 export async function loadMetadata(store: Store, cache: TableCache, location: string): Promise<TableMetadata> {
   const known = cache.metadata.get(location);
   if (known !== undefined) return known;
-  const bytes = await store.get(storeKey(store, location));
+  const bytes = await store.get(storeKey(store, location)).catch((cause: unknown) => {
+    if (!isWatershedError(cause, 'not_found')) throw cause;
+    throw new WatershedError('not_found', `the catalog says that a table's metadata is ${location}, and the store has no such file`, {
+      cause,
+      hint: 'nothing was changed or deleted: see that WAREHOUSE_URI and DATABASE_URL belong together, bring the file back, or restore the last backup',
+      context: { location },
+    });
+  });
   const metadata = parseMetadata(bytes, location);
   cache.metadata.set(location, metadata, bytes.length);
   return metadata;

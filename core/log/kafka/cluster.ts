@@ -94,7 +94,14 @@ export class Cluster implements AsyncDisposable {
       return metadata;
     }, signal);
     if (found === undefined) {
-      throw new WatershedError('not_found', `Kafka has no topic ${topic}`, { context: { topic } });
+      throw new WatershedError('not_found', `Kafka has no topic ${topic}`, {
+        hint:
+          this.#pins.has(topic)
+            ? 'it was deleted while we used it; what is in the tables stays. If it is gone for good, `watershed log change --give-up` ' +
+              'makes it anew and records the gap'
+            : 'a start of Watershed makes the topics it needs',
+        context: { topic },
+      });
     }
     this.#topics.set(topic, found);
     if (!this.#pins.has(topic)) this.#pins.set(topic, found.topicId);

@@ -124,6 +124,13 @@ async function explainRange(
   throw new WatershedError('offset_out_of_range', message, {
     cause: error,
     context: { topic, partition, offset, earliest, next },
+    ...(offset < earliest
+      ? {}
+      : {
+          hint:
+            'the brokers have lost records that they had acknowledged: bring them back from a replica; if they are gone for good, ' +
+            'delete the topic and run `watershed log change --give-up`',
+        }),
   });
 }
 

@@ -15,11 +15,12 @@ beforeEach(async () => {
 });
 afterEach(() => removeFolder(folder));
 
-const open = (bytesMax = 1000): Promise<FileCache> => FileCache.open({ folder: join(folder, 'cache'), bytesMax, clock, keepMs });
+const open = (bytesMax = 1000): Promise<FileCache> => FileCache.open({ folder: join(folder, 'cache'), bytesMax, clock, keepMs, waitMs: 0 });
 /** Fetches 400 bytes and counts. */
 function source() {
   const fetched: string[] = [];
-  const get = (cache: FileCache, key: string): Promise<string> => cache.get(key, async (path) => {
+  const get = (cache: FileCache, key: string): Promise<string> => cache.get(key, async (path, room) => {
+    await room(400);
     fetched.push(key);
     await writeFile(path, key.padEnd(400));
   });
@@ -47,17 +48,44 @@ test('those used least recently make room, but not what somebody may be reading'
   const c = await get(cache, 'c');
   expect([await there(a), await there(b), await there(c)]).toEqual([true, false, true]);
   expect(cache.bytes).toBe(800);
-  // All three are younger than keepMs: over the limit, and none goes.
-  const d = await get(cache, 'd');
-  expect([await there(a), await there(c), await there(d)]).toEqual([true, true, true]);
-  expect(cache.bytes).toBe(1200);
-  await get(cache, 'b');
-  expect(fetched).toEqual(['a', 'b', 'c', 'd', 'b']);
+  // Both are younger than keepMs: none goes, and a third is refused.
+  await expect(get(cache, 'd')).rejects.toMatchObject({ code: 'limit_exceeded', hint: expect.stringContaining('ask for less') });
+  expect([await there(a), await there(c)]).toEqual([true, true]);
+  expect(cache.bytes).toBe(800);
+  await writeFile(join(folder, 'own'), 'e'.repeat(400));
+  expect(await cache.adopt('e', join(folder, 'own'))).toBe(false);
+  await clock.advance(keepMs + 1);
+  await get(cache, 'd');
+  expect(fetched).toEqual(['a', 'b', 'c', 'd']);
+  expect(cache.bytes).toBe(800);
+});
+
+test('many at once never take more than the limit', async () => {
+  const cache = await open();
+  const { get } = source();
+  let most = 0;
+  const results = await Promise.allSettled(Array.from({ length: 20 }, async (_, index) => {
+    await get(cache, String(index));
+    most = Math.max(most, cache.bytes);
+  }));
+  expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(2);
+  expect(most).toBe(800);
+});
+
+test('a file waits for room that others give back', async () => {
+  const cache = await FileCache.open({ folder: join(folder, 'cache'), bytesMax: 500, clock, keepMs: 1_000, waitMs: 10_000 });
+  const { get } = source();
+  await get(cache, 'a');
+  const waiting = get(cache, 'b');
+  for (let step = 0; step < 8; step++) await clock.advance(200);
+  expect(await there(await waiting)).toBe(true);
+  expect(cache.bytes).toBe(400);
 });
 
 test('a fetching that fails leaves nothing, and the next caller tries again', async () => {
   const cache = await open();
-  await expect(cache.get('a', async (path) => {
+  await expect(cache.get('a', async (path, room) => {
+    await room(400);
     await writeFile(path, 'half');
     throw new TypeError('cut');
   })).rejects.toMatchObject({ code: 'internal' });

@@ -3,18 +3,24 @@ import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Clock } from '../../clock.ts';
 import { diskError } from '../../disk.ts';
-import { isWatershedError, systemCode } from '../../errors.ts';
+import { isWatershedError, systemCode, WatershedError } from '../../errors.ts';
 
 export interface FileCacheOptions {
   readonly folder: string;
+  /** Never exceeded, half-fetched files included. */
   readonly bytesMax: number;
   readonly clock: Clock;
   /**
-   * A file that was asked for so recently stays even when the cache is over its limit: a statement opens its files one
-   * after the other and must find the last one too. Longer than the longest statement. Default 10 min.
+   * A file that was asked for so recently does not make room for another: a statement opens its files one after the
+   * other and must find the last one too. Longer than the longest statement. Default 10 min.
    */
   readonly keepMs?: number;
+  /** How long a file waits for room before it is refused. Default 10 s. */
+  readonly waitMs?: number;
 }
+
+/** Writes an object to a path, having asked for room for all its bytes. */
+type Fetch = (path: string, room: (bytes: number) => Promise<void>) => Promise<void>;
 
 interface Entry {
   readonly path: string;
@@ -45,15 +51,16 @@ export class FileCache {
     return cache;
   }
 
-  /** Bytes held at the moment. */
+  /** Bytes held at the moment, with those that room was made for. */
   get bytes(): number {
     return this.#bytes;
   }
 
   /**
-   * The path of the copy; where there is none, `fetch` writes one to the path it is given. Callers at once share it.
+   * The path of the copy; where there is none, `fetch` asks for room for the whole file, once, and writes it to the
+   * path it is given. Callers at once share it. `limit_exceeded` where all room is taken by what may be in use.
    */
-  async get(key: string, fetch: (path: string) => Promise<void>): Promise<string> {
+  async get(key: string, fetch: Fetch): Promise<string> {
     const name = nameOf(key);
     const entry = this.#entries.get(name);
     if (entry !== undefined && (await this.#use(name, entry))) return entry.path;
@@ -64,17 +71,20 @@ export class FileCache {
     return fetching;
   }
 
-  /** Moves a local file in as the copy of an object; false where that cannot be done by a rename. */
+  /** Moves a local file in as the copy of an object; false where that cannot be done by a rename, or there is no room. */
   async adopt(key: string, path: string): Promise<boolean> {
     const name = nameOf(key);
     const target = join(this.#options.folder, name);
+    const { size } = await stat(path);
+    if (!(await this.#makeRoom(size))) return false;
     try {
       await rename(path, target);
     } catch (error) {
+      this.#bytes -= size;
       if (systemCode(error) === 'EXDEV') return false;
       throw diskError(error, 'move a file into the cache at', target);
     }
-    await this.#add(name, target);
+    await this.#add(name, target, size);
     return true;
   }
 
@@ -85,14 +95,19 @@ export class FileCache {
     if (entry !== undefined) await this.#remove(name, entry);
   }
 
-  async #fetch(name: string, fetch: (path: string) => Promise<void>): Promise<string> {
+  async #fetch(name: string, fetch: Fetch): Promise<string> {
     const path = join(this.#options.folder, name);
     const half = join(this.#options.folder, `${randomUUID()}${halfSuffix}`);
+    let reserved = 0;
     try {
-      await fetch(half);
+      await fetch(half, async (bytes) => {
+        await this.#waitForRoom(bytes);
+        reserved += bytes;
+      });
       await rename(half, path);
-      await this.#add(name, path);
+      await this.#add(name, path, reserved);
     } catch (error) {
+      this.#bytes -= reserved;
       await rm(half, { force: true });
       if (isWatershedError(error)) throw error;
       throw diskError(error, 'write a copy into the cache at', path);
@@ -115,22 +130,42 @@ export class FileCache {
     return true;
   }
 
-  async #add(name: string, path: string): Promise<void> {
+  /** `reserved` bytes are counted already. */
+  async #add(name: string, path: string, reserved: number): Promise<void> {
     const old = this.#entries.get(name);
     if (old !== undefined) this.#drop(name, old);
     const { size } = await stat(path);
     const entry = { path, bytes: size, usedAtMs: 0 };
     await this.#use(name, entry);
-    this.#bytes += size;
-    await this.#makeRoom();
+    this.#bytes += size - reserved;
   }
 
-  async #makeRoom(): Promise<void> {
+  async #waitForRoom(bytes: number): Promise<void> {
+    const { bytesMax, clock, waitMs = 10_000 } = this.#options;
+    const until = clock.monotonic() + waitMs;
+    while (!(await this.#makeRoom(bytes))) {
+      if (bytes > bytesMax || clock.monotonic() >= until) {
+        throw new WatershedError(
+          'limit_exceeded',
+          `the local copies of the object store may take ${bytesMax} bytes, and all of them are in use: ${bytes} more do not fit`,
+          { hint: 'ask for less at once (an event, some days), or try again when other statements have ended' },
+        );
+      }
+      await clock.sleep(200);
+    }
+  }
+
+  /** Lets files go that were not used of late until there is room, and takes it; false where that is not enough. */
+  async #makeRoom(bytes: number): Promise<boolean> {
     const { bytesMax, clock, keepMs = 600_000 } = this.#options;
     for (const [name, entry] of this.#entries) {
-      if (this.#bytes <= bytesMax || clock.now() - entry.usedAtMs < keepMs) return;
+      if (this.#bytes + bytes <= bytesMax || clock.now() - entry.usedAtMs < keepMs) break;
       await this.#remove(name, entry);
     }
+    // Between this look and the taking nothing else runs, so that callers at once never take the same room.
+    if (this.#bytes + bytes > bytesMax) return false;
+    this.#bytes += bytes;
+    return true;
   }
 
   #drop(name: string, entry: Entry): void {
@@ -160,7 +195,7 @@ export class FileCache {
       this.#entries.set(name, entry);
       this.#bytes += entry.bytes;
     }
-    await this.#makeRoom();
+    await this.#makeRoom(0);
   }
 }
 

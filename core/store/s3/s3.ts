@@ -245,19 +245,31 @@ class Bucket {
 
   async localPath(key: string): Promise<string> {
     const target = this.#target(key);
-    return this.#cache.get(this.#copyOf(key), (path) =>
-      this.#ask(`read ${key}`, () => this.#download(key, target, path)),
+    return this.#cache.get(this.#copyOf(key), (path, room) =>
+      this.#ask(`read ${key}`, () => this.#download(key, target, path, room)),
     );
   }
 
   /** Writes an object to a file; a body that is cut off is gone on with where it ended. */
-  async #download(key: string, target: { Bucket: string; Key: string }, path: string): Promise<void> {
-    for (let attempt = 1, have = 0, etag: string | undefined; ; attempt++) {
+  async #download(
+    key: string,
+    target: { Bucket: string; Key: string },
+    path: string,
+    room: (bytes: number) => Promise<void>,
+  ): Promise<void> {
+    for (let attempt = 1, have = 0, etag: string | undefined, hasRoom = false; ; attempt++) {
       try {
         const rest = have === 0 ? {} : { Range: `bytes=${have}-`, ...(etag === undefined ? {} : { IfMatch: etag }) };
-        const { Body, ETag } = await this.#client.send(new GetObjectCommand({ ...target, ...rest }));
+        const { Body, ETag, ContentLength = 0 } = await this.#client.send(new GetObjectCommand({ ...target, ...rest }));
         etag = ETag;
         if (!(Body instanceof Readable)) throw new TypeError('an answer without a body');
+        if (!hasRoom) {
+          await room(ContentLength).catch((error: unknown) => {
+            Body.destroy();
+            throw error;
+          });
+        }
+        hasRoom = true;
         await pipeline(Body, createWriteStream(path, { flags: have === 0 ? 'w' : 'a' }));
         return;
       } catch (error) {

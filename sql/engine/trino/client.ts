@@ -7,7 +7,7 @@ import { Agent, request } from 'undici';
 import type { Clock } from '#core/clock.ts';
 import { isAbort } from '#core/service.ts';
 import { messageOf, systemCode, WatershedError } from '#core/errors.ts';
-import { explainTrinoError } from './errors.ts';
+import { explainTrinoError, isStarting } from './errors.ts';
 import type { TrinoError } from './errors.ts';
 
 export interface TrinoAddress {
@@ -62,6 +62,8 @@ export interface StatementRequest {
 
 /** How long a Trino that restarts or is overloaded is asked again. */
 const retryForMs = 10_000;
+/** How long one that says that it is starting is waited for: it takes 10 to 20 s. */
+const startingForMs = 30_000;
 
 export class TrinoClient implements AsyncDisposable {
   readonly #base: URL;
@@ -107,7 +109,7 @@ export class TrinoClient implements AsyncDisposable {
       'x-trino-client-info': `for ${statement.onBehalfOf.replaceAll(/[^\x20-\x7e]/g, '?')}`,
       ...(prepared === '' ? {} : { 'x-trino-prepared-statement': prepared }),
     };
-    let answer = await this.#ask('POST', new URL('/v1/statement', this.#base), signal, headers, statement.sql);
+    let answer = await this.#begin(statement.sql, headers, signal);
     try {
       for (;;) {
         if (answer.error !== undefined) throw explainTrinoError(answer.error);
@@ -118,6 +120,27 @@ export class TrinoClient implements AsyncDisposable {
       }
     } finally {
       if (answer.nextUri !== undefined) await this.#cancel(answer.nextUri);
+    }
+  }
+
+  /**
+   * Posts a statement and follows it up to its first columns or its end. A Trino that is still starting answers at
+   * once that it has no workers: it is asked again.
+   */
+  async #begin(sql: string, headers: Record<string, string>, signal: AbortSignal): Promise<Answer> {
+    const until = this.#clock.monotonic() + startingForMs;
+    for (;;) {
+      let answer = await this.#ask('POST', new URL('/v1/statement', this.#base), signal, headers, sql);
+      while (answer.error === undefined && answer.columns === undefined && answer.nextUri !== undefined) {
+        try {
+          answer = await this.#ask('GET', this.#own(answer.nextUri), signal, {}, null);
+        } catch (error) {
+          if (answer.nextUri !== undefined) await this.#cancel(answer.nextUri);
+          throw error;
+        }
+      }
+      if (!isStarting(answer.error) || this.#clock.monotonic() > until) return answer;
+      await this.#clock.sleep(500, signal);
     }
   }
 

@@ -44,6 +44,11 @@ const starting = new Set([
   'TOO_MANY_REQUESTS_FAILED',
 ]);
 
+/** True where Trino says that it is not up yet: its workers join some seconds after it answers. */
+export function isStarting(error: TrinoError | undefined): boolean {
+  return error?.errorName === 'NO_NODES_AVAILABLE' || error?.errorName === 'SERVER_STARTING_UP';
+}
+
 export function explainTrinoError(error: TrinoError): WatershedError {
   const [code, hint] = meaning(error);
   const { lineNumber: line, columnNumber: column } = error.errorLocation ?? {};
