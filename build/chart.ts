@@ -76,6 +76,10 @@ const chart: Schema = {
     max: whole('Most doors', 1, 1000),
     cpuPercent: whole('CPU in percent of what is requested, at which doors are added', 1, 100),
   }),
+  serviceAccount: object({
+    existing: text('Name of an existing ServiceAccount; empty makes one without rights'),
+    annotations: anyObject('Annotations of the one that is made, such as the role by which a cloud lets it into the bucket'),
+  }),
   service: object({
     type: text('Type of the Service', { enum: ['ClusterIP', 'NodePort', 'LoadBalancer'] }), annotations: anyObject('Its annotations'),
   }),
@@ -90,6 +94,7 @@ const chart: Schema = {
     enabled: flag('Whether calls are let in only where they are named'),
     from: anyList('Callers of the doors besides our own namespace (ingress controller, Grafana), as NetworkPolicy peers'),
     metricsFrom: anyList('Who may read metrics (Prometheus), as NetworkPolicy peers'),
+    egress: anyList('Where pods may call besides each other and DNS, as NetworkPolicy egress rules; empty is anywhere'),
   }),
   monitoring: object({
     serviceMonitor: flag('Whether a ServiceMonitor (and in split mode a PodMonitor) is made; needs the Prometheus Operator'),

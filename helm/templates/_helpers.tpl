@@ -49,6 +49,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   value: "9464"
 - name: WATERSHED_HTTP_ORIGIN
   value: {{ include "watershed.origin" . | quote }}
+{{- if and (eq .Values.mode "split") (not .Values.settings.WATERSHED_SQL_URL) }}
+# Reports and alerts ask the doors, which are other pods; the doors know themselves by this name too.
+- name: WATERSHED_SQL_URL
+  value: {{ printf "http://%s:8080" (include "watershed.fullname" .) | quote }}
+{{- end }}
 {{- range $name, $value := omit .Values.settings "WATERSHED_HTTP_ORIGIN" }}
 - name: {{ $name }}
   value: {{ if kindIs "float64" $value }}{{ $value | int64 | toString | quote }}{{ else }}{{ $value | toString | quote }}{{ end }}
@@ -64,6 +69,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{/* Of every pod: no root, nothing written to the image, no token of the cluster. */}}
 {{- define "watershed.podSecurity" -}}
+serviceAccountName: {{ .Values.serviceAccount.existing | default (include "watershed.fullname" .) }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:

@@ -79,6 +79,66 @@ test('a whole number of a setting reaches the program in full, and the name of t
   expect(deployment(all, 'sql')?.spec).not.toHaveProperty('replicas');
 }, minute);
 
+test('reports reach the doors of other pods by the name of their Service; the pods have an account of their own, as the bucket asks for', async () => {
+  const all = await manifests({ ...split, serviceAccount: { annotations: { role: 'reads-the-bucket' } }, networkPolicy: { egress: [{ to: [{ ipBlock: { cidr: '10.0.0.0/8' } }] }] } });
+  expect(deployment(all, 'transform')?.spec).toMatchObject({ template: { spec: {
+    serviceAccountName: 'lake-watershed', containers: [{ env: expect.arrayContaining([{ name: 'WATERSHED_SQL_URL', value: 'http://lake-watershed:8080' }]) }],
+  } } });
+  expect(named(all, 'ServiceAccount')).toEqual(['lake-watershed', 'lake-watershed-migrate']);
+  for (const account of all.filter(({ kind }) => kind === 'ServiceAccount')) expect(account.metadata.annotations).toMatchObject({ role: 'reads-the-bucket' });
+  expect(all.find(({ kind }) => kind === 'Job')?.spec).toMatchObject({ template: { spec: { serviceAccountName: 'lake-watershed-migrate' } } });
+  expect(all.find(({ metadata }) => metadata.name === 'lake-watershed-egress')?.spec).toMatchObject({ policyTypes: ['Egress'] });
+  expect(named(await manifests({ ...split, serviceAccount: { existing: 'ours' } }), 'ServiceAccount')).toEqual([]);
+}, minute);
+
+// What kube-linter and kubescape ask by default, in our words.
+test.each([['embedded', {}], ['split', split], ['everything', everything]])('%s: what a strict reviewer asks of each manifest', async (_name, values) => {
+  const all = await manifests(values);
+  const pods = all.flatMap((one) => podOf(one));
+  expect(pods.length).toBeGreaterThan(0);
+  for (const { owner, labels, spec } of pods) {
+    expect(spec).toMatchObject({ serviceAccountName: expect.stringMatching(/^lake-watershed/) });
+    expect(Object.keys(spec).filter((key) => key.startsWith('host'))).toEqual([]);
+    for (const container of spec.containers) {
+      expect(container.image).toMatch(/:(?!latest$)[\w.-]+$/);
+      expect(container.resources).toMatchObject({ requests: { cpu: expect.any(String), memory: expect.any(String) }, limits: { memory: expect.any(String) } });
+      expect(container.env.filter(({ name, value }) => /TOKEN|PASSWORD|SECRET|DATABASE_URL/.test(name) && value !== undefined)).toEqual([]);
+      if (owner.kind === 'Job') continue;
+      expect(container).toMatchObject({ livenessProbe: expect.anything(), readinessProbe: expect.anything(), startupProbe: expect.anything() });
+      // Each path that is written is a volume: the root file system is read-only.
+      expect(container.volumeMounts.map(({ mountPath }) => mountPath).toSorted()).toEqual(['/data', '/tmp']);
+    }
+    if (Number(owner.spec['replicas'] ?? 1) > 1) expect(spec).toHaveProperty('affinity.podAntiAffinity');
+    expect(labels).toMatchObject({ 'app.kubernetes.io/name': 'watershed', 'app.kubernetes.io/instance': 'lake', 'app.kubernetes.io/component': expect.any(String) });
+  }
+  const selects = (selector: object): boolean => pods.some(({ labels }) => Object.entries(selector).every(([key, value]) => labels[key] === value));
+  for (const one of all) {
+    const selector = one.kind === 'Service' ? one.spec['selector'] : one.kind === 'NetworkPolicy' ? matchLabels(one.spec['podSelector'])
+      : one.kind === 'PodDisruptionBudget' ? matchLabels(one.spec['selector']) : undefined;
+    if (typeof selector === 'object' && selector !== null) expect([one.metadata.name, selects(selector)]).toEqual([one.metadata.name, true]);
+    expect(one.metadata.labels).toMatchObject({ 'app.kubernetes.io/managed-by': 'Helm' });
+  }
+}, minute);
+
+interface Pod {
+  readonly owner: Manifest;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly spec: { readonly containers: readonly {
+    readonly image: string; readonly resources: unknown; readonly env: readonly { name: string; value?: string }[]; readonly volumeMounts: readonly { mountPath: string }[];
+  }[] };
+}
+
+function podOf(owner: Manifest): Pod[] {
+  if (!['Deployment', 'StatefulSet', 'Job'].includes(owner.kind)) return [];
+  // The shape was checked against the schemas of Kubernetes above.
+  const { metadata, spec } = owner.spec['template'] as { metadata: { labels: Record<string, string> }; spec: Pod['spec'] };
+  return [{ owner, labels: metadata.labels, spec }];
+}
+
+function matchLabels(selector: unknown): unknown {
+  return typeof selector === 'object' && selector !== null && 'matchLabels' in selector ? selector.matchLabels : undefined;
+}
+
 test.each([
   ['a setting that does not exist', { settings: { WATERSHED_SMPLE: 'on' } }, "additional properties 'WATERSHED_SMPLE' not allowed"],
   ['a value out of range', { settings: { WATERSHED_SQL_CHILDREN: 0 } }, '/settings/WATERSHED_SQL_CHILDREN'],
