@@ -1,8 +1,10 @@
 /**
  * The HTTP door against DuckDB called directly on the same files: what it adds to a short statement, the first row and the
- * last of a million, memory; fifty dashboard statements at once; a short one behind long ones; planning ten thousand files.
+ * last of a million, memory; a count by hour; fifty dashboard statements
+ * at once; what a child costs; a short one behind long ones; planning ten thousand files.
  * `node bench/sql-door.ts [rows]` prints a line of JSON per claim.
  */
+import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { systemClock } from '#core/clock.ts';
 import { silentLogger } from '#core/logger.ts';
@@ -142,6 +144,31 @@ report('fifty dashboard statements', {
   factor: round(atOnceMs / oneByOneMs),
 });
 
+/** Ids of the processes that were started by this one. */
+function childIds(): string[] {
+  return readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim().split(/\s+/).filter((id) => id !== '');
+}
+
+/** Megabytes a process occupies: all, its share where others have the same pages, and its own. */
+function memoryOf(pid: string): { rssMb: number; pssMb: number; anonymousMb: number } {
+  const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1');
+  const read = (name: string): number =>
+    Math.round(Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0) / 1024);
+  return { rssMb: read('Rss'), pssMb: read('Pss'), anonymousMb: read('Pss_Anon') };
+}
+
+for (const pid of childIds()) report('a child after all that', memoryOf(pid));
+
+startedMs = performance.now();
+const another = lake.engine({ children: 2 });
+for await (const _rows of (await another.run({
+  sql: 'SELECT 1', params: [], user: 'first', encoding: 'json', limits: roomyLimits, signal: AbortSignal.timeout(60_000),
+})).chunks);
+report('start of a child and its first statement', { ms: round(performance.now() - startedMs) });
+const idle = childIds().at(-1);
+if (idle !== undefined) report('an idle child', memoryOf(idle));
+await another[Symbol.asyncDispose]();
+
 const stop = new AbortController();
 const endless = Array.from(
   { length: 6 },
@@ -157,9 +184,12 @@ const endless = Array.from(
       })
       .catch(() => undefined),
 );
-await systemClock.sleep(1_000);
 const waits: number[] = [];
-for (let turn = 0; turn < 20; turn++) waits.push((await door('SELECT 1', 'json')).totalMs);
+// From the first moment on, and after the long ones had time to take every child.
+for (let turn = 0; turn < 40; turn++) {
+  if (turn % 10 === 9) await systemClock.sleep(6_000);
+  waits.push((await door('SELECT 1', 'json')).totalMs);
+}
 report('short statement behind six long ones', { medianMs: median(waits), maxMs: round(Math.max(...waits)) });
 stop.abort();
 await Promise.all(endless);

@@ -1,3 +1,4 @@
+import { storeNamespace } from '#core/contract/tables.ts';
 import { constancy, filtersOn } from './guard/filters.ts';
 import { allowedFunctions, allowedTableFunctions, excludedTableFunctions, whyExcluded } from './guard/functions.ts';
 import { isObject, type Json, type JsonObject, listOf, locationOf, objectOf, textOf } from './guard/tree.ts';
@@ -241,7 +242,17 @@ function unknownTable(node: JsonObject, scope: Scope): Refusal {
       hint: 'Use information_schema.tables, information_schema.columns, SHOW TABLES or DESCRIBE; the wire door answers pg_catalog.',
     });
   }
+  if (schema.toLowerCase() === storeNamespace && !scope.guard.lake.schemas.includes(storeNamespace))
+    return storeRefusal(location);
   return new Refusal(`there is no table ${said}`, { location, sqlstate: '42P01', hint: tablesHint(scope) });
+}
+
+/** Tables as they are hold what must be forgotten until the next rewrite: only some may look there. */
+function storeRefusal(location?: number): Refusal {
+  return new Refusal(`schema ${storeNamespace} is for administrators`, {
+    location,
+    hint: 'Schema lake has the same tables, without what must be forgotten.',
+  });
 }
 
 function tablesHint({ guard }: Scope): string {
@@ -317,6 +328,7 @@ function showRef(node: JsonObject, scope: Scope): void {
     kind === 'SHOW_UNQUALIFIED'
       ? ['tables', '__show_tables_expanded', 'schemas'].includes(name)
       : kind === 'SHOW_FROM' && scope.guard.lake.schemas.includes(schema) && textOf(node, 'catalog_name') === '';
+  if (kind === 'SHOW_FROM' && schema === storeNamespace && !fine) throw storeRefusal();
   if (!fine)
     throw new Refusal(`SHOW ${name.toUpperCase()} is not allowed`, {
       hint: 'SHOW TABLES, SHOW ALL TABLES and SHOW TABLES FROM lake are.',

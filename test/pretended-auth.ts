@@ -4,7 +4,9 @@ import { createSlowdown } from '#core/auth/slowdown.ts';
 import { systemClock } from '#core/clock.ts';
 
 const admin: Principal = { name: 'admin', kind: 'admin', credential: 'a' };
+const reader: Principal = { name: 'reader', kind: 'read', credential: 'r' };
 export const token = 'the-token-of-this-test';
+export const readerToken = 'the-token-of-a-reader';
 
 /** Who may enter, without a database: core/auth has tests of its own. */
 export function pretendedAuth(): Auth {
@@ -12,7 +14,7 @@ export function pretendedAuth(): Auth {
   const cookies = new Set<string>();
   return {
     tokens: {
-      verify: async (given) => (given === token ? admin : undefined),
+      verify: async (given) => (given === token ? admin : given === readerToken ? reader : undefined),
       create: async () => '',
       list: async () => [],
       revoke: async () => undefined,

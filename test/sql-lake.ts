@@ -120,6 +120,7 @@ export function statement(sql: string, more: Partial<Statement> = {}): Statement
     sql,
     params: [],
     user: 'admin',
+    mayReadStore: true,
     encoding: 'json',
     limits: roomyLimits,
     signal: new AbortController().signal,

@@ -7,17 +7,19 @@ test('an administrator may everything', () => {
   expect(actions.filter((action) => !can(admin, action, 'alberta-floods'))).toEqual([]);
 });
 
-test('a reader may look and ask, and change nothing', () => {
+test('a reader may look and ask, keep queries, and change nothing else', () => {
   expect(actions.filter((action) => can(reader, action))).toEqual([
     'query',
     'read_events',
     'read_reports',
+    'save_queries',
     'read_status',
   ]);
   expect(actions.filter((action) => can(reader, action, 'alberta-floods'))).toEqual([
     'query',
     'read_events',
     'read_reports',
+    'save_queries',
     'read_status',
   ]);
 });

@@ -12,9 +12,11 @@ export interface Principal {
 /** Everything that a door asks for, by the name of what is done. */
 export const actions = [
   'query', // statements on the tables, through any door
+  'read_store', // schema store as well: there lie also posts that must be forgotten, and those of deleted events
   'read_events', // events, their history, live counts
   'change_events', // create, edit, pause, archive, delete; load an archive; replay quarantine
   'read_reports', // saved queries, reports and what they produced
+  'save_queries', // keep queries of one's own; those of others belong to change_reports
   'change_reports',
   'read_status', // jobs, health, lag
   'operate', // retry jobs, upkeep
@@ -22,7 +24,7 @@ export const actions = [
 ] as const;
 export type Action = (typeof actions)[number];
 
-const forReaders: ReadonlySet<Action> = new Set(['query', 'read_events', 'read_reports', 'read_status']);
+const forReaders: ReadonlySet<Action> = new Set(['query', 'read_events', 'read_reports', 'save_queries', 'read_status']);
 
 /**
  * Every decision of every door. `event` is the id of the event that the action is about, where it is about one:

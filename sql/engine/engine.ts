@@ -22,6 +22,11 @@ export interface Statement {
   /** Bound, never spliced: $1 is the first. */
   readonly params: readonly Param[];
   readonly user: string;
+  /**
+   * Whether schema store may be read: there also lie posts that must be forgotten. Not said means no, as it must be for
+   * whoever has no such right (`read_store`).
+   */
+  readonly mayReadStore?: boolean;
   readonly encoding: Encoding;
   readonly limits: Limits;
   /** Aborting it cancels the statement. */

@@ -5,6 +5,7 @@ import type { Engine, TableInfo } from '../engine/engine.ts';
 import { allowedFunctions, allowedTableFunctions } from '../guard/functions.ts';
 import { type Token, tokens } from '../guard/lexer.ts';
 import { principalOf } from './identity.ts';
+import { tablesFor } from './tables.ts';
 
 /** One thing that may stand where the cursor is. */
 export interface Suggestion {
@@ -229,9 +230,10 @@ export function completionRoutes({ engine }: { engine: Engine }): FastifyPluginA
         schema: { summary: 'What may stand at a position of a statement', body: Body },
       },
       async (request) => {
-        requireCan(principalOf(request), 'query');
+        const principal = principalOf(request);
+        requireCan(principal, 'query');
         const { sql, position = sql.length } = request.body;
-        return complete(sql, position, await engine.tables());
+        return complete(sql, position, tablesFor(principal, await engine.tables()));
       },
     );
   };

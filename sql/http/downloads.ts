@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import Type, { type Static } from 'typebox';
-import { requireCan } from '#core/auth/access.ts';
+import { can, requireCan } from '#core/auth/access.ts';
 import { WatershedError } from '#core/errors.ts';
 import type { Encoding, Result } from '../engine/engine.ts';
 import { tokens } from '../guard/lexer.ts';
@@ -55,7 +55,7 @@ export function downloadRoutes(options: SqlRoutesOptions): (app: FastifyInstance
       if (kind === undefined) throw new WatershedError('bad_request', `there is no format ${String(format)}`);
       const most = limitsOf({ sql }, options.limits);
       const result = await options.engine.run({
-        sql: format === 'ids' ? idsSql(sql) : sql, params: [], user: principal.name, encoding: kind.encoding, signal: cancelWhenLeft(reply, options.stopping),
+        sql: format === 'ids' ? idsSql(sql) : sql, params: [], user: principal.name, mayReadStore: can(principal, 'read_store'), encoding: kind.encoding, signal: cancelWhenLeft(reply, options.stopping),
         // One row too many tells a sheet that it is full.
         limits: format === 'xlsx' ? { ...most, rowsMax: Math.min(most.rowsMax, xlsxRowsMax + 1) } : most,
       }).catch(format === 'ids' ? withoutIds : undefined);

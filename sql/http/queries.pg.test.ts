@@ -113,7 +113,32 @@ test('a query is saved, read, run with its parameters, changed and deleted', asy
   expect(await send('DELETE', `/api/queries/${id}`)).toMatchObject({ status: 404 });
 });
 
-test('what would never run is not kept, names are not used twice, and readers change nothing', async () => {
+test('a reader keeps queries of her own, and leaves those of others alone', async () => {
+  const made = await send('POST', '/api/queries', { name: 'Mine', sql: 'SELECT 1 AS one' }, asReader());
+  expect(made).toMatchObject({ status: 201, body: { owner: 'ann' } });
+  const mine = (made.body as { id: string }).id;
+  expect(await send('PUT', `/api/queries/${mine}`, { name: 'Mine', sql: 'SELECT 2' }, asReader())).toMatchObject({
+    status: 200,
+    body: { version: 2, updatedBy: 'ann' },
+  });
+  const others = ((await send('POST', '/api/queries', { name: 'Ours', sql: 'SELECT 3' })).body as { id: string }).id;
+  const refused = { status: 403, body: { code: 'forbidden' } };
+  expect(await send('PUT', `/api/queries/${others}`, { name: 'Hers', sql: 'SELECT 4' }, asReader())).toMatchObject(refused);
+  expect(await send('DELETE', `/api/queries/${others}`, undefined, asReader())).toMatchObject(refused);
+  expect(await send('GET', `/api/queries/${others}`)).toMatchObject({ body: { sql: 'SELECT 3', owner: 'admin' } });
+  expect(await send('DELETE', `/api/queries/${mine}`, undefined, asReader())).toMatchObject({ status: 204 });
+  expect(await send('DELETE', `/api/queries/${others}`)).toMatchObject({ status: 204 });
+  // What an administrator kept about schema store does not open it to a reader.
+  const kept = await send('POST', '/api/queries', { name: 'Raw', sql: 'SELECT count(*) FROM store.posts' });
+  const { id } = kept.body as { id: string };
+  expect(await send('POST', `/api/queries/${id}/run`, {})).toMatchObject({ status: 200, body: { rows: [[10]] } });
+  expect(await send('POST', `/api/queries/${id}/run`, {}, asReader())).toMatchObject({
+    status: 403,
+    body: { code: 'statement_refused' },
+  });
+});
+
+test('what would never run is not kept, and names are not used twice', async () => {
   expect(await send('POST', '/api/queries', { name: 'Evil', sql: 'DROP VIEW lake.posts' })).toMatchObject({
     status: 403,
     body: { code: 'statement_refused' },
@@ -124,10 +149,6 @@ test('what would never run is not kept, names are not used twice, and readers ch
   expect(await send('POST', '/api/queries', { name: 'Draft', sql: 'SELECT 1' })).toMatchObject({
     status: 409,
     body: { code: 'already_exists' },
-  });
-  expect(await send('POST', '/api/queries', { name: 'Mine', sql: 'SELECT 1' }, asReader())).toMatchObject({
-    status: 403,
-    body: { code: 'forbidden' },
   });
   expect(await send('GET', '/api/queries', undefined, asReader())).toMatchObject({ status: 200 });
   expect(

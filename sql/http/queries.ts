@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import Type, { type Static } from 'typebox';
-import { requireCan } from '#core/auth/access.ts';
+import { can, type Principal, requireCan } from '#core/auth/access.ts';
 import type { Database } from '#core/database/database.ts';
 import { isWatershedError, WatershedError } from '#core/errors.ts';
 import type { Logger } from '#core/logger.ts';
@@ -69,8 +69,8 @@ export interface QueryRoutesOptions {
 }
 
 /**
- * Statements kept under a name. Reading and running asks for `read_reports` and `query`, changing for
- * `change_reports`.
+ * Statements kept under a name. Reading asks for `read_reports`, running for `query`, keeping one and changing one's
+ * own for `save_queries`, changing those of others for `change_reports`.
  */
 export function queryRoutes(options: QueryRoutesOptions): (app: FastifyInstance) => Promise<void> {
   const { database, engine } = options;
@@ -88,9 +88,10 @@ export function queryRoutes(options: QueryRoutesOptions): (app: FastifyInstance)
       '/api/queries',
       { schema: { summary: 'Save a query', body: Content } },
       async (request, reply) => {
-        const by = changer(request);
-        await checkStatement(engine, request, by);
-        return await reply.code(201).send(await insert(database, request.body, by));
+        const by = principalOf(request);
+        requireCan(by, 'save_queries');
+        await checkStatement(engine, request.body.sql, by);
+        return await reply.code(201).send(await insert(database, request.body, by.name));
       },
     );
     app.get<WithId>('/api/queries/:id', { schema: { summary: 'One saved query' } }, async (request, reply) => {
@@ -109,13 +110,13 @@ export function queryRoutes(options: QueryRoutesOptions): (app: FastifyInstance)
         },
       },
       async (request) => {
-        const by = changer(request);
-        await checkStatement(engine, request, by);
-        return await change(database, request.params.id, request.body, versionOf(request), by);
+        const by = await changer(database, request);
+        await checkStatement(engine, request.body.sql, by);
+        return await change(database, request.params.id, request.body, versionOf(request), by.name);
       },
     );
     app.delete<WithId>('/api/queries/:id', { schema: { summary: 'Delete a saved query' } }, async (request, reply) => {
-      changer(request);
+      await changer(database, request);
       const deleted = await database.execute('delete from watershed.saved_query where id = $1', [request.params.id]);
       if (deleted === 0) missing(request.params.id);
       return await reply.code(204).send();
@@ -145,6 +146,7 @@ function addRunRoute(app: FastifyInstance, options: QueryRoutesOptions): void {
         sql: query.sql,
         params: valuesOf(query, parameters),
         user: principal.name,
+        mayReadStore: can(principal, 'read_store'),
         encoding: format.encoding,
         limits: limitsOf({ sql: query.sql, ...(limits === undefined ? {} : { limits }) }, options.limits),
         signal: cancelWhenLeft(reply, options.stopping),
@@ -242,10 +244,12 @@ function named(name: string): (error: unknown) => never {
   };
 }
 
-function changer(request: FastifyRequest): string {
+/** Who changes a query: its owner, or somebody who may change those of others. */
+async function changer(database: Database, request: FastifyRequest<WithId>): Promise<Principal> {
   const principal = principalOf(request);
-  requireCan(principal, 'change_reports');
-  return principal.name;
+  const { owner } = await read(database, request.params.id);
+  requireCan(principal, owner === principal.name ? 'save_queries' : 'change_reports');
+  return principal;
 }
 
 function versionOf(request: FastifyRequest): number | undefined {
@@ -257,12 +261,13 @@ function versionOf(request: FastifyRequest): number | undefined {
 }
 
 /** Refuses to keep what would never run. What is only mistaken may be saved: somebody may still be working on it. */
-async function checkStatement(engine: Engine, request: FastifyRequest<{ Body: Content }>, user: string): Promise<void> {
+async function checkStatement(engine: Engine, sql: string, by: Principal): Promise<void> {
   try {
     await engine.describe({
-      sql: request.body.sql,
+      sql,
       params: [],
-      user,
+      user: by.name,
+      mayReadStore: can(by, 'read_store'),
       encoding: 'json',
       limits: { timeoutMs: 10_000, rowsMax: 0, bytesMax: 0 },
       signal: AbortSignal.timeout(10_000),

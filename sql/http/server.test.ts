@@ -5,7 +5,7 @@ import { tableFromIPC } from 'apache-arrow';
 import { systemClock } from '#core/clock.ts';
 import { silentLogger } from '#core/logger.ts';
 import { createMetrics } from '#core/metrics.ts';
-import { pretendedAuth, token } from '#test/pretended-auth.ts';
+import { pretendedAuth, readerToken, token } from '#test/pretended-auth.ts';
 import { roomyLimits, sqlLake, type SqlLake } from '#test/sql-lake.ts';
 import { createSqlClient } from './client.ts';
 import { createHttpServer, type HttpServer } from './server.ts';
@@ -358,6 +358,35 @@ test('tables, status, metrics and the description of the API', async () => {
     paths: { '/api/sql': { post: expect.anything() } },
   });
   expect((await get('/api/nothing')).status).toBe(404);
+});
+
+test('a reader sees schema lake only: schema store also holds what must be forgotten', async () => {
+  const asReader = { authorization: `Bearer ${readerToken}` };
+  for (const sql of [
+    'SELECT * FROM store.posts',
+    'SELECT * FROM lake.store.posts',
+    'SELECT * FROM posts WHERE post_id IN (SELECT post_id FROM store.posts)',
+    'WITH store AS (SELECT 1) SELECT * FROM store.posts',
+    'DESCRIBE store.posts',
+    'SUMMARIZE store.posts',
+    'EXPLAIN SELECT * FROM store.tombstones',
+    'SELECT * FROM store.posts AT (TIMESTAMP => now())',
+    'SHOW TABLES FROM store',
+  ]) {
+    const refused = await ask({ sql }, '', asReader);
+    expect([sql, refused.status, await refused.json()]).toEqual([
+      sql,
+      403,
+      expect.objectContaining({ code: 'statement_refused', hint: expect.stringContaining('Schema lake') }),
+    ]);
+    expect([sql, (await ask({ sql: sql.replace('WITH store AS (SELECT 1) ', '') })).status]).toEqual([sql, 200]);
+  }
+  expect((await ask({ sql: 'SELECT count(*) FROM posts' }, '', asReader)).status).toBe(200);
+  const schemas = async (headers: Record<string, string>): Promise<string[]> => {
+    const { tables } = (await (await fetch(`${url}/api/tables`, { headers })).json()) as { tables: { schema: string }[] };
+    return [...new Set(tables.map(({ schema }) => schema))];
+  };
+  expect([await schemas(asReader), await schemas(bearer)]).toEqual([['lake'], ['lake', 'store']]);
 });
 
 test('every answer carries the headers that keep a browser from harm', async () => {

@@ -18,6 +18,7 @@ import { queryRoutes } from './queries.ts';
 import { sqlRoutes } from './sql-routes.ts';
 import { statementRoutes } from './statement-routes.ts';
 import { createLongStatements } from './statements.ts';
+import { tablesFor } from './tables.ts';
 
 export interface HttpServerOptions {
   readonly engine: Engine;
@@ -158,8 +159,9 @@ function infoRoutes(options: HttpServerOptions): FastifyPluginAsync {
       return (await options.status?.()) ?? {};
     });
     app.get('/api/tables', { schema: { summary: 'Tables and views with their columns' } }, async (request) => {
-      requireCan(principalOf(request), 'query');
-      return { tables: await options.engine.tables() };
+      const principal = principalOf(request);
+      requireCan(principal, 'query');
+      return { tables: tablesFor(principal, await options.engine.tables()) };
     });
     app.get('/api/openapi.json', { schema: { hide: true } }, async () => app.swagger());
   };

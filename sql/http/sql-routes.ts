@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
-import { requireCan } from '#core/auth/access.ts';
+import { can, requireCan } from '#core/auth/access.ts';
 import { WatershedError } from '#core/errors.ts';
 import type { Logger } from '#core/logger.ts';
 import type { Engine, Limits, Param } from '../engine/engine.ts';
@@ -78,6 +78,7 @@ export function sqlRoutes(options: SqlRoutesOptions): (app: FastifyInstance) => 
           sql,
           params: params.map(paramOf),
           user: principal.name,
+          mayReadStore: can(principal, 'read_store'),
           encoding: format.encoding,
           limits: limitsOf(request.body, options.limits),
           signal: cancel,

@@ -4,7 +4,7 @@ import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { Principal } from '#core/auth/access.ts';
+import { can, type Principal } from '#core/auth/access.ts';
 import type { Clock } from '#core/clock.ts';
 import { isWatershedError, WatershedError } from '#core/errors.ts';
 import type { Logger } from '#core/logger.ts';
@@ -58,6 +58,7 @@ interface Job {
   info: StatementInfo;
   readonly format: Format;
   readonly path: string;
+  readonly mayReadStore: boolean;
   readonly startedMs: number;
   readonly stop: AbortController;
   cancelExpiry: (() => void) | undefined;
@@ -115,6 +116,7 @@ export async function createLongStatements(deps: {
         info,
         format,
         path: join(folder, id),
+        mayReadStore: can(principal, 'read_store'),
         startedMs: clock.monotonic(),
         stop: new AbortController(),
         cancelExpiry: undefined,
@@ -181,6 +183,7 @@ async function runJob(
       sql,
       params,
       user: job.info.user,
+      mayReadStore: job.mayReadStore,
       encoding: format.encoding,
       limits,
       signal: job.stop.signal,

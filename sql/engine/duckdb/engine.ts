@@ -46,7 +46,8 @@ export function createDuckEngine(options: DuckEngineOptions): Engine {
     for (let times = 0; ; times++) {
       const lease = await pool.acquire({ user, signal, sentBack: times });
       try {
-        return await converse({ lease, statement, only, planner, names, watch });
+        const seen = names.filter(({ schema }) => schema !== storeNamespace || statement.mayReadStore === true);
+        return await converse({ lease, statement, only, planner, names: seen, watch });
       } catch (error) {
         if (error !== sentBack) throw error;
       }

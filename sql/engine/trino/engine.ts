@@ -1,6 +1,6 @@
 import { DuckDBDataChunk } from '@duckdb/node-api';
 import type { Clock } from '#core/clock.ts';
-import { tables as contract } from '#core/contract/tables.ts';
+import { storeNamespace, tables as contract } from '#core/contract/tables.ts';
 import { isWatershedError, WatershedError } from '#core/errors.ts';
 import { chunkOf } from '../../encode/column.ts';
 import { encoderFor } from '../../encode/registry.ts';
@@ -39,11 +39,11 @@ export function createTrinoEngine(options: TrinoEngineOptions): Engine {
   return {
     kind: 'trino',
     async run(statement) {
-      const sql = checkStatement(statement.sql, await boundsOf(statement.signal));
+      const sql = checkStatement(statement.sql, boundsFor(statement, await boundsOf(statement.signal)));
       return startStatement(client, options.clock, { ...statement, sql });
     },
     async describe(statement) {
-      const sql = checkStatement(statement.sql, await boundsOf(statement.signal));
+      const sql = checkStatement(statement.sql, boundsFor(statement, await boundsOf(statement.signal)));
       return describe(client, { ...statement, sql }).catch((error: unknown) => {
         throw placed(error, sql);
       });
@@ -304,6 +304,15 @@ async function readBounds(
     schemas,
     catalogs,
     otherSchemas: found.filter((name) => !schemas.includes(name) && name !== 'information_schema'),
+  };
+}
+
+function boundsFor({ mayReadStore }: Statement, bounds: Bounds): Bounds {
+  if (mayReadStore === true) return bounds;
+  return {
+    ...bounds,
+    schemas: bounds.schemas.filter((name) => name !== storeNamespace),
+    otherSchemas: [...bounds.otherSchemas, storeNamespace],
   };
 }
 

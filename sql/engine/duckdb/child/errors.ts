@@ -18,7 +18,8 @@ export function engineError(error: unknown, place: Place): WatershedError {
   const text = messageOf(error);
   const parsed = parseError(text);
   const kind = parsed.exception_type ?? text.split(' Error:')[0] ?? '';
-  const message = (parsed.exception_message ?? text).trim();
+  // Advice about settings that nobody can change here follows an empty line.
+  const message = ((parsed.exception_message ?? text).split('\n\nPossible solutions:')[0] ?? '').trim();
   const [code, sqlstate, hint] = verdictOn(kind, parsed, message);
   const at = parsed.position === undefined ? undefined : place(Number(parsed.position));
   return new WatershedError(code, message, {
