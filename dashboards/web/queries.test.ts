@@ -50,7 +50,7 @@ test('the newest posts come with their answers', async () => {
   expect(labels.rows).toEqual([['x', 'p1999', 'information_type', 'infrastructure_and_utilities', 0.9]]);
 });
 
-test('languages, terms, sparks, momentum, gaps, collectors and quarantine', async () => {
+test('languages, terms, sparks, pace, momentum, gaps and changes', async () => {
   expect((await ask(engine, queries.languagesSql(all))).rows).toEqual([['en', 667], ['fr', 667], ['es', 666]]);
   const terms = await ask(engine, queries.termsSql(all, 3));
   expect(terms.rows.filter(([kind]) => kind !== 'author')).toEqual([['domain', 'example.org', 2000], ['hashtag', 'abflood', 2000], ['word', 'water', 2000]]);
@@ -58,12 +58,29 @@ test('languages, terms, sparks, momentum, gaps, collectors and quarantine', asyn
   const sparks = await ask(engine, queries.sparksSql(48));
   expect(sparks.rows.reduce((sum, [, , n]) => sum + Number(n), 0)).toBe(2000);
   expect(Math.max(...sparks.rows.map(([, step]) => Number(step)))).toBe(47);
+  expect((await ask(engine, queries.paceSql())).rows).toEqual([['flood-2013', '2013-06-21T15:58:00.000000Z', 50, 5]]); // posts of 15:54:00, 15:55:12 … 15:58:48
+  expect((await ask(engine, queries.changesSql(5))).rows.map((row) => row.slice(3))).toEqual([['flood-2013', 1]]);
   expect((await ask(engine, queries.momentumSql('flood-2013', Date.parse('2013-06-21T16:00:00Z')))).rows).toEqual([[50, 50]]);
   expect((await ask(engine, queries.gapsSql(0, 'flood-2013'))).rows).toHaveLength(2);
   expect((await ask(engine, queries.gapsSql(0, 'another'))).rows).toHaveLength(1);
-  expect((await ask(engine, queries.collectorsSql(0))).rows.map(([source, kind]) => [source, kind])).toEqual([['x', 'connected']]);
-  expect((await ask(engine, queries.quarantineSql(0))).rows).toEqual([['collector', 'no JSON', 1, '2013-06-20T05:00:00.000000Z', 1]]);
-  expect((await ask(engine, queries.previewSql(['water'], ['post 1']))).rows).toHaveLength(5);
+});
+
+test('languages and terms of posts with a word are those of these posts', async () => {
+  // Every post has "water" and #abflood; i = 10, 100 … 109, 1000 … 1099 begin with "post 10": 111 posts.
+  const filter = filterOf('flood-2013', new URLSearchParams({ phrase: 'post 10' }));
+  const { rows } = await ask(engine, queries.sampleSql(filter, Date.parse('2013-06-20T00:00:00Z'), 5_000, 3));
+  const of = (kind: string): unknown[] => rows.filter(([name]) => name === kind).map((row) => row.slice(1));
+  expect(of('hashtag')).toEqual([['abflood', 111]]);
+  expect(of('domain')).toEqual([]); // the sample's posts have no urls, only an address of their own
+  expect(of('word')).toEqual([['water', 111]]);
+  expect(of('lang').reduce((sum: number, row) => sum + Number(Array.isArray(row) ? row[1] : 0), 0)).toBe(111);
+  expect((await ask(engine, queries.sampleSql(filter, Date.parse('2013-06-20T00:00:00Z'), 7, 3))).rows[0]).toEqual(['author', 'user43', 1]); // of i = 1093 … 1099
+});
+
+test('the last hour and the one before, of posts that fit', async () => {
+  // 50 posts an hour; "fr" is i % 3 = 1: of i = 1950 … 1999 these are 1951, 1954 … 1999, before 1900, 1903 … 1948.
+  const filter = filterOf('flood-2013', new URLSearchParams({ lang: 'fr' }));
+  expect((await ask(engine, queries.matchingMomentumSql(filter, Date.parse('2013-06-21T16:00:00Z')))).rows).toEqual([[17, 17]]);
 });
 
 test('a quote in a word stays a word', async () => {

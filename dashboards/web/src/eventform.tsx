@@ -1,7 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { ApiError, api, type EventView, sql, type SqlResult } from './api.ts';
-import { Problem } from './parts.tsx';
-import { previewSql } from './queries.ts';
+import { ApiError, api, type EventView } from './api.ts';
+import { count, Problem } from './parts.tsx';
 
 /** Commas part terms, but not within quotes: flood, "high water", #abflood. */
 export function termsOf(text: string): string[] {
@@ -20,13 +19,26 @@ const sources = [
   { name: 'bluesky', label: 'Bluesky' }, { name: 'x', label: 'X (needs a token)' }, { name: 'replay', label: 'Replay (made-up or archived posts)' },
 ] as const;
 
+/** What a rule finds among the newest posts here, by the matcher that collectors use. */
+interface Preview {
+  readonly looked: number;
+  readonly matched: number;
+  readonly since: string | null;
+  readonly posts: readonly { readonly source: string; readonly postId: string; readonly createdAt: string; readonly author: string | null; readonly text: string; readonly matched: readonly string[] }[];
+}
+
+const json = { 'content-type': 'application/json' };
+
 /** A dialog that creates an event or edits one. `done` is told the event, or undefined where nothing was changed. */
 export function EventDialog({ event, done }: { event?: EventView; done: (event: EventView | undefined) => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const form = useRef<HTMLFormElement>(null);
   const [error, setError] = useState<ApiError>();
-  const [preview, setPreview] = useState<SqlResult>();
+  const [preview, setPreview] = useState<Preview>();
   const [busy, setBusy] = useState(false);
+  // What the form began with; another where somebody else was quicker and their version was taken.
+  const [base, setBase] = useState(event);
+  const [theirs, setTheirs] = useState<EventView>();
   useEffect(() => dialog.current?.showModal(), []);
   const guarded = async (work: () => Promise<void>): Promise<void> => {
     setBusy(true);
@@ -41,45 +53,85 @@ export function EventDialog({ event, done }: { event?: EventView; done: (event: 
   };
   const submit = (submitted: Event): void => {
     submitted.preventDefault();
-    void guarded(async () => done(await save(bodyOf(form.current), event)));
+    store(base);
   };
+  const store = (over: EventView | undefined): void => void guarded(async () => {
+    try {
+      done(await save(bodyOf(form.current), over));
+    } catch (thrown) {
+      if (!(thrown instanceof ApiError) || thrown.code !== 'conflict' || over === undefined) throw thrown;
+      setTheirs(await api<EventView>(`/api/events/${encodeURIComponent(over.id)}`));
+    }
+  });
   const look = (): void => void guarded(async () => {
-    const { rule } = bodyOf(form.current);
-    const bare = (term: string): string => term.replaceAll('"', '');
-    const words = [...rule['any'] ?? [], ...rule['all'] ?? []].map(bare);
-    if (words.length === 0) throw new ApiError(0, 'bad_request', 'Write at least one word under "Any of these" or "All of these".');
-    setPreview(await sql(previewSql(words, (rule['none'] ?? []).map(bare))));
+    setPreview(await api<Preview>('/api/events/preview', { method: 'POST', headers: json, body: JSON.stringify({ rule: bodyOf(form.current).rule, posts: 10 }) }));
   });
   return (
     <dialog ref={dialog} aria-labelledby="event-form" onClose={() => done(undefined)}>
-      <form ref={form} onSubmit={submit} class="fields tall">
+      <form ref={form} onSubmit={submit} class="fields tall" key={base?.version ?? 0}>
         <h2 id="event-form">{event === undefined ? 'Follow an event' : `Edit ${event.name}`}</h2>
-        <label>Name<input name="name" required maxLength={200} defaultValue={event?.name ?? ''} /></label>
-        <label>Description<input name="description" maxLength={5000} defaultValue={event?.description ?? ''} /></label>
+        <label>Name<input name="name" required maxLength={200} defaultValue={base?.name ?? ''} /></label>
+        <label>Description<input name="description" maxLength={5000} defaultValue={base?.description ?? ''} /></label>
         {ruleFields.map(({ name, label }) => (
-          <label key={name}>{label}<input name={name} defaultValue={(event?.rule[name] ?? []).join(', ')} autocomplete="off" /></label>
+          <label key={name}>{label}<input name={name} defaultValue={(base?.rule[name] ?? []).join(', ')} autocomplete="off" /></label>
         ))}
         <fieldset>
           <legend>Where to look</legend>
           {sources.map(({ name, label }) => (
-            <label key={name} class="check"><input type="checkbox" name="sources" value={name} defaultChecked={event?.sources.includes(name) ?? name === 'bluesky'} /> {label}</label>
+            <label key={name} class="check"><input type="checkbox" name="sources" value={name} defaultChecked={base?.sources.includes(name) ?? name === 'bluesky'} /> {label}</label>
           ))}
         </fieldset>
         {error && <Problem error={error} />}
-        {preview && (
-          <div role="status">
-            <p class="soft">{preview.rows.length === 0 ? 'No post that is here already has these words; a new event collects from now on.'
-              : 'Posts already here that have these words:'}</p>
-            <ul class="posts">{preview.rows.map(([of, , text], index) => <li key={index}><span class="soft">{String(of)}</span><p dir="auto">{String(text)}</p></li>)}</ul>
-          </div>
-        )}
+        {theirs && <Conflict mine={bodyOf(form.current)} theirs={theirs} busy={busy}
+          keepMine={() => { setTheirs(undefined); store(theirs); }}
+          takeTheirs={() => { setTheirs(undefined); setBase(theirs); }} />}
+        {preview && <PreviewList preview={preview} />}
         <div class="row">
-          <button type="submit" disabled={busy}>{event === undefined ? 'Follow' : 'Save'}</button>
+          <button type="submit" disabled={busy || theirs !== undefined}>{event === undefined ? 'Follow' : 'Save'}</button>
           <button type="button" class="quiet" disabled={busy} onClick={look}>Preview</button>
           <button type="button" class="quiet" onClick={() => dialog.current?.close()}>Cancel</button>
         </div>
       </form>
     </dialog>
+  );
+}
+
+function PreviewList({ preview }: { preview: Preview }) {
+  return (
+    <div role="status">
+      <p class="soft">{preview.looked === 0 ? 'The lake has no post yet to try the rule on; a new event collects from now on.'
+        : preview.matched === 0 ? `None of the newest ${count.format(preview.looked)} posts here fits; a new event collects from now on.`
+          : `Of the newest ${count.format(preview.looked)} posts here, ${count.format(preview.matched)} would be matched:`}</p>
+      <ul class="posts">{preview.posts.map((post) => (
+        <li key={`${post.source} ${post.postId}`}>
+          <span class="soft">{post.createdAt.slice(0, 16).replace('T', ' ')}{post.author === null ? '' : <> · <bdi>{post.author}</bdi></>} · for <bdi>{post.matched.join(', ')}</bdi></span>
+          <p dir="auto">{post.text.slice(0, 300)}</p>
+        </li>
+      ))}</ul>
+    </div>
+  );
+}
+
+/** Two people changed the event at once: what differs, and whose it shall be. */
+function Conflict({ mine, theirs, busy, keepMine, takeTheirs }: {
+  mine: EventBody; theirs: EventView; busy: boolean; keepMine: () => void; takeTheirs: () => void;
+}) {
+  const rows = [
+    ['Name', mine.name, theirs.name], ['Description', mine.description, theirs.description], ['Where to look', mine.sources.join(', '), theirs.sources.join(', ')],
+    ...ruleFields.map(({ name, label }) => [label, (mine.rule[name] ?? []).join(', '), (theirs.rule[name] ?? []).join(', ')]),
+  ].filter(([, my, their]) => my !== their);
+  return (
+    <div class="card error" role="alert">
+      <strong>Somebody else changed this event while you wrote: it is at version {theirs.version} now.</strong>
+      <table>
+        <thead><tr><th scope="col">What differs</th><th scope="col">Yours</th><th scope="col">Theirs</th></tr></thead>
+        <tbody>{rows.map(([label, my, their]) => <tr key={label}><th scope="row">{label}</th><td>{my}</td><td>{their}</td></tr>)}</tbody>
+      </table>
+      <div class="row">
+        <button type="button" disabled={busy} onClick={keepMine}>Save mine over theirs</button>
+        <button type="button" class="quiet" disabled={busy} onClick={takeTheirs}>Go on from theirs</button>
+      </div>
+    </div>
   );
 }
 
@@ -98,12 +150,11 @@ function bodyOf(form: HTMLFormElement | null): EventBody {
 }
 
 async function save(body: EventBody, before: EventView | undefined): Promise<EventView> {
-  const headers = { 'content-type': 'application/json' };
-  if (before === undefined) return await api<EventView>('/api/events', { method: 'POST', headers, body: JSON.stringify(body) });
+  if (before === undefined) return await api<EventView>('/api/events', { method: 'POST', headers: json, body: JSON.stringify(body) });
   // What the form does not show must not be lost.
   const kept = before.rule['places'] === undefined ? body.rule : { ...body.rule, places: before.rule['places'] };
   // Refused where somebody else was quicker.
   return await api<EventView>(`/api/events/${encodeURIComponent(before.id)}`, {
-    method: 'PATCH', headers: { ...headers, 'if-match': `"${before.version}"` }, body: JSON.stringify({ ...body, rule: kept }),
+    method: 'PATCH', headers: { ...json, 'if-match': `"${before.version}"` }, body: JSON.stringify({ ...body, rule: kept }),
   });
 }

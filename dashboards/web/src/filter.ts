@@ -83,7 +83,8 @@ export function conditions(filter: Filter): string[] {
     ...(filter.phrase === '' ? [] : [has(filter.phrase)]),
     ...filter.none.map((word) => `not ${has(word)}`),
     ...(filter.lang === '' ? [] : [langCondition(filter)]),
-    ...(filter.kind === '' ? [] : [`c.label = ${quote(filter.kind)}`]),
+    // The bounds again, for whoever keeps the answers apart from the posts: they carry the post's time.
+    ...(filter.kind === '' ? [] : [`c.label = ${quote(filter.kind)}`, ...within('c.created_at', filter.from, filter.to)]),
   ];
 }
 

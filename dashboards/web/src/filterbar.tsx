@@ -1,13 +1,19 @@
-import { useState } from 'preact/hooks';
 import { type Filter, isFiltered, kinds } from './filter.ts';
 import { Link } from './parts.tsx';
 import { setParams } from './state.ts';
 
 const names = ['any', 'all', 'none', 'phrase', 'kind', 'lang', 'from', 'to'] as const;
 
-/** What is shown, as a form whose values stand in the address, with the statement that comes of it. */
-export function FilterBar({ filter, statement, languages }: { filter: Filter; statement: string; languages: readonly string[] }) {
-  const [shown, setShown] = useState(false);
+const hourMs = 3_600_000;
+const spans = [['last hour', hourMs], ['last day', 24 * hourMs], ['last week', 168 * hourMs]] as const;
+
+/**
+ * What is shown, as a form whose values stand in the address, with the statement that comes of it. `end` is the end of the
+ * event's own time, ms since 1970.
+ */
+export function FilterBar({ filter, statement, languages, end }: {
+  filter: Filter; statement: string; languages: readonly string[]; end: number | undefined;
+}) {
   const apply = (event: Event): void => {
     event.preventDefault();
     if (!(event.currentTarget instanceof HTMLFormElement)) return;
@@ -47,14 +53,19 @@ export function FilterBar({ filter, statement, languages }: { filter: Filter; st
       <div class="row">
         <button type="submit">Apply</button>
         {isFiltered(filter) && <button type="button" class="quiet" onClick={clear}>Show everything</button>}
-        <button type="button" class="quiet" aria-expanded={shown} aria-controls="shown-sql" onClick={() => setShown(!shown)}>
-          {shown ? 'Hide the SQL' : 'Show the SQL'}
-        </button>
+        {end !== undefined && end > hourMs && spans.map(([name, span]) => (
+          <button key={name} type="button" class="quiet small" onClick={() => setParams({ from: instantText(end - span), to: undefined })}>{name}</button>
+        ))}
+        <span class="spread" />
         <Link to={`/sql?q=${encodeURIComponent(statement)}`}>Open in the query box</Link>
       </div>
-      <pre id="shown-sql" hidden={!shown} tabIndex={0}>{statement}</pre>
+      <pre id="shown-sql" tabIndex={0} aria-label="The SQL of this filter" role="region">{statement}</pre>
     </form>
   );
+}
+
+function instantText(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 16)}Z`;
 }
 
 function inputTime(ms: number | undefined): string {

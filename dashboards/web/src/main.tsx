@@ -1,5 +1,5 @@
 import { render } from 'preact';
-import { api } from './api.ts';
+import { api, type ApiError } from './api.ts';
 import { EventPage } from './event.tsx';
 import { HomePage } from './home.tsx';
 import { useLoad } from './hooks.ts';
@@ -32,15 +32,28 @@ function App() {
         </nav>
         {status.data?.simulated && <span class="badge">simulated crisis: made-up posts</span>}
         <span class="status" role="status">
-          {status.error ? 'no answer from the server: trying again'
-            : progress ? `${count.format(progress.committed)} posts in the lake, ${progress.secondsBehind.toFixed(1)} s behind` : ''}
+          {status.error ? '' : progress ? `${count.format(progress.committed)} posts in the lake, ${progress.secondsBehind.toFixed(1)} s behind` : ''}
         </span>
       </header>
       <main>
+        <Banner error={status.error} />
         {eventId !== undefined ? <EventPage id={eventId} key={eventId} /> : path === '/sql' ? <QueryPage />
           : path === '/operations' ? <OperationsPage /> : path === '/reports' ? <ReportsPage /> : <HomePage />}
       </main>
     </>
+  );
+}
+
+/** What is wrong with the whole page, and what to do; it goes by itself when all is well again. */
+function Banner({ error }: { error: ApiError | undefined }) {
+  if (error === undefined) return null;
+  const gone = error.status === 0;
+  return (
+    <div role="alert" class="banner">
+      {gone ? 'Watershed does not answer. What you see is what was known before; this page tries again by itself every two seconds.'
+        : error.status === 401 ? <>Your session has ended; what you wrote here stays. <a href="/" target="_blank">Sign in</a> in another tab, and this page goes on by itself.</>
+          : error.message}
+    </div>
   );
 }
 

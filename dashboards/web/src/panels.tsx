@@ -1,11 +1,11 @@
 import { useEffect, useRef } from 'preact/hooks';
-import type { Cell, SqlResult } from './api.ts';
+import type { SqlResult } from './api.ts';
 import type { Gap, TimeChart } from './chart.ts';
 import { kindName, kinds } from './filter.ts';
 import { languageName } from './filterbar.tsx';
 import { count } from './parts.tsx';
 import { setParams } from './state.ts';
-import { ms, type Timeline } from './timeline.ts';
+import type { Timeline } from './timeline.ts';
 
 export function Chart({ timeline, gaps }: { timeline: Timeline | undefined; gaps: readonly Gap[] }) {
   const holder = useRef<HTMLDivElement>(null);
@@ -74,14 +74,14 @@ export function TimelineTable({ timeline }: { timeline: Timeline }) {
 }
 
 /** A short list of values with their counts as bars. `choose` makes a value a button that filters by it. */
-export function Ranking({ title, rows, choose }: {
-  title: string; rows: readonly { readonly value: string; readonly name: string; readonly posts: number }[]; choose?: (value: string) => void;
+function Ranking({ title, rows, choose, empty }: {
+  title: string; empty: string | undefined; rows: readonly { readonly value: string; readonly name: string; readonly posts: number }[]; choose?: (value: string) => void;
 }) {
   const most = Math.max(1, ...rows.map(({ posts }) => posts));
   return (
     <section class="card">
       <h2>{title}</h2>
-      {rows.length === 0 && <p class="soft">None counted yet.</p>}
+      {rows.length === 0 && <p class="soft">{empty ?? 'loading…'}</p>}
       <ol class="ranking">
         {rows.map(({ value, name, posts }) => (
           <li key={value}>
@@ -98,60 +98,26 @@ export function Ranking({ title, rows, choose }: {
 
 export function Languages({ result }: { result: SqlResult | undefined }) {
   const rows = (result?.rows ?? []).map(([lang, posts]) => ({ value: String(lang ?? ''), name: languageName(String(lang ?? '')), posts: Number(posts) }));
-  return <Ranking title="Languages" rows={rows} choose={(lang) => lang !== '' && setParams({ lang })} />;
+  return <Ranking title="Languages" rows={rows} empty={result === undefined ? undefined : 'No post here says, or was told, its language.'} choose={(lang) => lang !== '' && setParams({ lang })} />;
 }
 
 const termKinds = [
-  { kind: 'hashtag', title: 'Hashtags', mark: '#' }, { kind: 'word', title: 'Words', mark: '' }, { kind: 'domain', title: 'Links to', mark: '' },
-  { kind: 'mention', title: 'Mentioned', mark: '@' }, { kind: 'author', title: 'Most active accounts', mark: '@' },
+  { kind: 'hashtag', title: 'Hashtags', mark: '#', empty: 'No hashtag in these posts.' },
+  { kind: 'word', title: 'Words', mark: '', empty: 'Words are counted within a minute of the first posts.' },
+  { kind: 'domain', title: 'Links to', mark: '', empty: 'No link in these posts.' },
+  { kind: 'mention', title: 'Mentioned accounts', mark: '@', empty: 'Nobody is mentioned in these posts.' },
+  { kind: 'author', title: 'Most active accounts', mark: '@', empty: 'These posts do not say who wrote them, as those of some archives.' },
 ] as const;
 
 export function Terms({ result }: { result: SqlResult | undefined }) {
   return (
     <>
-      {termKinds.map(({ kind, title, mark }) => {
+      {termKinds.map(({ kind, title, mark, empty }) => {
         const rows = (result?.rows ?? []).filter(([of]) => of === kind)
           .map(([, value, posts]) => ({ value: String(value), name: `${mark}${String(value)}`, posts: Number(posts) }));
         const inText = kind === 'hashtag' || kind === 'word' || kind === 'mention';
-        return <Ranking key={kind} title={title} rows={rows} {...(inText ? { choose: (value: string) => setParams({ any: `${mark}${value}` }) } : {})} />;
+        return <Ranking key={kind} title={title} rows={rows} empty={result === undefined ? undefined : empty} {...(inText ? { choose: (value: string) => setParams({ any: `${mark}${value}` }) } : {})} />;
       })}
     </>
-  );
-}
-
-export interface LabelledPosts {
-  readonly posts: SqlResult;
-  readonly labels: SqlResult | undefined;
-}
-
-export function Posts({ loaded }: { loaded: LabelledPosts }) {
-  if (loaded.posts.rows.length === 0) {
-    return <p class="soft">No post fits. A live event shows its first within seconds; the sample floods within half a minute; a filter may be too narrow.</p>;
-  }
-  const answers = new Map<string, Map<string, Cell>>();
-  for (const [source, id, classifier, label] of loaded.labels?.rows ?? []) {
-    const key = `${source} ${id}`;
-    answers.set(key, (answers.get(key) ?? new Map<string, Cell>()).set(String(classifier), label ?? null));
-  }
-  return (
-    <ul class="posts">
-      {loaded.posts.rows.map(([at, handle, text, lang, uri, source, id]) => {
-        const answer = answers.get(`${source} ${id}`);
-        const kind = answer?.get('information_type');
-        const address = typeof uri === 'string' && /^https?:\/\//.test(uri) ? uri : undefined;
-        return (
-          <li key={`${source} ${id}`}>
-            <div class="soft">
-              <time dateTime={String(at)}>{new Date(ms(at)).toISOString().replace('T', ' ').slice(0, 19)} UTC</time>
-              {handle !== null && <> · <bdi>@{String(handle)}</bdi></>}{lang !== null && <> · {String(lang)}</>}
-              {address !== undefined && <> · <a href={address} rel="noreferrer noopener" target="_blank">original</a></>}
-              {typeof kind === 'string' && <> <span class="badge kind"><span class="swatch" style={{ background: kinds.find(({ label }) => label === kind)?.color }} />{kindName(kind)}</span></>}
-              {answer?.get('relevance') === 'not_relevant' && <> <span class="badge">not about the crisis</span></>}
-            </div>
-            <p dir="auto">{String(text ?? '')}</p>
-          </li>
-        );
-      })}
-    </ul>
   );
 }

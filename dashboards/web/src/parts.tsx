@@ -18,7 +18,7 @@ export function Problem({ error }: { error: ApiError }) {
   return (
     <div class="card error" role="alert">
       <strong>{expired ? 'Your session has ended.' : error.message}</strong>
-      <div class="soft">{expired ? 'Run `watershed open` and follow the address it prints; nothing is lost.' : error.hint}</div>
+      <div class="soft">{expired ? <><a href="/" target="_blank">Sign in</a> in another tab, or run <code>watershed open</code> and follow the address it prints; nothing is lost.</> : error.hint}</div>
     </div>
   );
 }

@@ -55,10 +55,10 @@ const postColumns = 'p.created_at, p.author_handle, p.text, p.lang, p.uri, p.sou
 
 /** The newest posts that fit; `since` bounds how far it looks back. */
 export function newestSql(filter: Filter, since: number | undefined, limit: number): string {
-  const bound = since === undefined || filter.from !== undefined ? [] : [`p.created_at >= ${instantSql(since)}`];
+  const bounded = since === undefined || since <= (filter.from ?? -Infinity) ? filter : { ...filter, from: since };
   return `select ${postColumns}
   from lake.posts p${filter.kind === '' ? '' : `\n  ${labels}`}
-  ${where([...conditions(filter), ...bound])}
+  ${where(conditions(bounded))}
   order by p.created_at desc limit ${limit}`;
 }
 
@@ -91,6 +91,42 @@ function hourBegin(ms: number | undefined): number | undefined {
   return ms === undefined ? undefined : Math.floor(ms / 3_600_000) * 3_600_000;
 }
 
+/**
+ * Languages and terms of the newest posts that fit, at most `posts` of them: what the counts by hour cannot tell, for they
+ * know neither words nor kinds. `since` is a time that so many lie behind. Words are those that the event is counted by.
+ */
+export function sampleSql(filter: Filter, since: number, posts: number, each: number): string {
+  const bounded = { ...filter, from: Math.max(since, filter.from ?? since) };
+  const ofEvent = `event_id = ${quote(filter.eventId)}`;
+  const list = (kind: string, column: string, value: string): string => `select '${kind}' as kind, ${value} as value from fitting cross join unnest(${column}) as t(item)`;
+  return `with fitting as (
+    select p.source, p.post_id, p.lang, p.text, p.hashtags, p.mentions, p.urls, p.author_handle
+    from lake.posts p${filter.kind === '' ? '' : `\n    ${labels}`}
+    ${where(conditions(bounded))}
+    order by p.created_at desc limit ${posts}),
+  terms as (
+    ${[list('hashtag', 'hashtags', 'lower(item)'), list('mention', 'mentions', 'lower(item)'), list('domain', 'urls', "regexp_extract(lower(item), '^https?://([^/?#:]+)', 1)"),
+    "select 'author' as kind, author_handle as value from fitting where author_handle is not null",
+    `select 'word' as kind, item as value from fitting cross join unnest(split(lower(text), ' ')) as t(item)
+      where item in (select value from lake.activity_terms where ${ofEvent} and kind = 'word')`,
+    `select 'lang' as kind, coalesce(nullif(f.lang, ''), l.label) as value from fitting f left join lake.classifications l
+      on l.source = f.source and l.post_id = f.post_id and l.classifier = 'language' and ${['l.event_id = ' + quote(filter.eventId), ...within('l.created_at', bounded.from, filter.to)].join(' and ')}`,
+  ].join('\n    union all ')})
+  select kind, value, posts from (
+    select kind, value, count(*) as posts, row_number() over (partition by kind order by count(*) desc, value) as place from terms where value <> '' group by 1, 2) as ranked
+  where place <= ${each} order by kind, place`;
+}
+
+/** The last hour and the one before, of posts that fit a filter by words, kind or language. */
+export function matchingMomentumSql(filter: Filter, end: number): string {
+  const hour = 3_600_000;
+  const bounded = { ...filter, from: end - 2 * hour, to: end };
+  return `select sum(case when p.created_at >= ${instantSql(end - hour)} then 1 else 0 end) as now,
+    sum(case when p.created_at < ${instantSql(end - hour)} then 1 else 0 end) as before
+  from lake.posts p${filter.kind === '' ? '' : `\n  ${labels}`}
+  ${where(conditions(bounded))}`;
+}
+
 /** Posts of the last hour before `end`, and of the hour before that. */
 export function momentumSql(eventId: string, end: number): string {
   const hour = 3_600_000;
@@ -107,12 +143,12 @@ export function sparksSql(steps: number): string {
   from lake.activity a join spans s on s.event_id = a.event_id group by 1, 2`;
 }
 
-/** What each collector said last, within the last days. */
-export function collectorsSql(since: number): string {
-  return `select source, kind, "at", cause from (
-    select source, kind, "at", cause, row_number() over (partition by source order by "at" desc, log_offset desc) as newest
-    from lake.journal where "at" >= ${instantSql(since)} and kind in ('connected', 'disconnected', 'rate_limited')) as states
-  where newest = 1 order by source`;
+/** Posts of each event in the hour before its own newest minute, and when that is. */
+export function paceSql(): string {
+  return `with ends as (select event_id, max(minute) as last from lake.activity group by event_id)
+  select a.event_id, e.last, sum(case when date_diff('minute', a.minute, e.last) < 60 then a.posts else 0 end) as hour,
+    sum(case when date_diff('minute', a.minute, e.last) < 5 then a.posts else 0 end) as five
+  from lake.activity a join ends e on e.event_id = a.event_id group by 1, 2`;
 }
 
 /** Gaps, newest first, of all events or one. A gap that was filled later stands there again with the time of it. */
@@ -123,14 +159,7 @@ export function gapsSql(since: number, eventId?: string): string {
   group by 1, 2, 3, 4, 5 order by since desc limit 100`;
 }
 
-export function quarantineSql(since: number): string {
-  return `select component, reason, count(*) as records, max("at") as latest, sum(case when replayed_at is null then 1 else 0 end) as waiting
-  from lake.quarantine where "at" >= ${instantSql(since)} group by 1, 2 order by 3 desc limit 50`;
-}
-
-/** Posts here already that a new rule would have matched: a few, to see what it catches. */
-export function previewSql(words: readonly string[], none: readonly string[]): string {
-  const has = (word: string): string => `strpos(lower(text), ${quote(word.toLowerCase())}) > 0`;
-  return `select event_id, author_handle, text from lake.posts
-  where (${words.map(has).join(' or ')})${none.map((word) => ` and not ${has(word)}`).join('')} limit 5`;
+/** Who changed which event, newest first: all states, not only the newest that `lake.events` shows. */
+export function changesSql(limit: number): string {
+  return `select changed_at, changed_by, action, event_id, version from store.events order by changed_at desc, version desc limit ${limit}`;
 }

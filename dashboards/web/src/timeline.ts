@@ -18,9 +18,17 @@ export interface Timeline {
   readonly counted: boolean;
   readonly series: readonly Series[];
   readonly posts: number;
-  /** The begin of a time that holds some hundreds of the newest posts. */
+  /** The begin of a time that holds some hundreds of the newest posts, and of one that holds `samplePosts`. */
   readonly recent: number;
+  readonly sampleSince: number;
+  /** Where words are looked for only since then, because the event has more posts than are read at once. */
+  readonly boundedSince: number | undefined;
 }
+
+/** How many of the newest fitting posts languages and terms are taken of, where counts cannot tell. */
+export const samplePosts = 5_000;
+/** How many posts a search for words reads. */
+export const searchedPosts = 500_000;
 
 const minute = 60_000;
 // Widths a person reads easily; the one that gives at most 240 bars is taken.
@@ -37,25 +45,38 @@ export function unitOf(stepMs: number): Unit {
 
 /** Loads the timeline by kind of what the filter leaves. */
 export async function loadTimeline(filter: Filter, signal: AbortSignal): Promise<Timeline> {
-  const { first, last, counted } = await loadRange(filter.eventId, signal);
-  const stepMs = stepOf(Math.min(last, filter.to ?? last) - Math.max(first, filter.from ?? first));
+  const { first, last, counted, posts } = await loadRange(filter.eventId, signal);
+  const boundedSince = counted && needsPosts(filter) && posts > searchedPosts ? await searchBegin(filter, signal) : undefined;
+  const bounded = boundedSince === undefined ? filter : { ...filter, from: Math.max(boundedSince, filter.from ?? boundedSince) };
+  const stepMs = stepOf(Math.min(last, filter.to ?? last) - Math.max(first, bounded.from ?? first));
   const unit = unitOf(stepMs);
   const rows = counted && !needsPosts(filter) ? await countedRows(filter, unit, signal)
-    : (await sql(matchingSql(filter, unit), [], signal)).rows.map(([at, label, posts]) => [ms(at), String(label ?? ''), Number(posts)] as const);
+    : (await sql(matchingSql(bounded, unit), [], signal)).rows.map(([at, label, posts]) => [ms(at), String(label ?? ''), Number(posts)] as const);
   const series = stack(rows, stepMs);
   return {
-    first, last, stepMs, unit, counted, series, recent: recentOf(rows, last),
+    first, last, stepMs, unit, counted, series, recent: recentOf(rows, last, 500), sampleSince: recentOf(rows, last, samplePosts), boundedSince,
     posts: rows.reduce((sum, [, , posts]) => sum + posts, 0),
   };
 }
 
 type Row = readonly [at: number, label: string, posts: number];
 
-async function loadRange(eventId: string, signal: AbortSignal): Promise<{ first: number; last: number; counted: boolean }> {
+async function loadRange(eventId: string, signal: AbortSignal): Promise<{ first: number; last: number; counted: boolean; posts: number }> {
   const activity = (await sql(rangeSql(eventId), [], signal)).rows[0];
   const counted = activity?.[0] !== null && activity?.[0] !== undefined;
-  const [first, last] = (counted ? activity : (await sql(rangeOfPostsSql(eventId), [], signal)).rows[0]) ?? [null, null];
-  return { first: ms(first ?? null), last: ms(last ?? null) + minute, counted };
+  const [first, last, posts] = (counted ? activity : (await sql(rangeOfPostsSql(eventId), [], signal)).rows[0]) ?? [null, null];
+  return { first: ms(first ?? null), last: ms(last ?? null) + minute, counted, posts: Number(posts ?? 0) };
+}
+
+/** Since when the newest `searchedPosts` posts of a range were written; undefined where there are no more. */
+async function searchBegin(filter: Filter, signal: AbortSignal): Promise<number | undefined> {
+  const { rows } = await sql(totalsSql(filter, 'hour'), [], signal);
+  let posts = 0;
+  for (const [at, n] of rows.toReversed()) {
+    posts += Number(n);
+    if (posts > searchedPosts) return ms(at);
+  }
+  return undefined;
 }
 
 async function countedRows(filter: Filter, unit: Unit, signal: AbortSignal): Promise<Row[]> {
@@ -99,9 +120,8 @@ export function aligned(series: readonly Series[]): Series[] {
   });
 }
 
-/** Goes back from the end until some hundreds of posts lie behind: newest posts need not be looked for earlier. */
-function recentOf(rows: readonly Row[], last: number): number {
-  const wanted = 500;
+/** Goes back from the end until so many posts lie behind: newest posts need not be looked for earlier. */
+function recentOf(rows: readonly Row[], last: number, wanted: number): number {
   let posts = 0;
   for (const [at, , n] of rows.toSorted(([a], [b]) => b - a)) {
     posts += n;
