@@ -15,6 +15,8 @@ export interface Batch {
   /** Appends everything, then stores the cursor. Holds on while the log cannot be reached: the source is held back. */
   flush(): Promise<void>;
   report(status: CollectorStatus): Promise<void>;
+  /** Tells the state again, with how far behind it is by now; never rejects. */
+  beat(): Promise<void>;
   /** Tries until it works; gives up only when we are stopping and it still fails. */
   persist<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -52,6 +54,11 @@ export function createBatch(options: CollectorOptions, signal: AbortSignal): Bat
   };
   return {
     persist, report,
+    async beat() {
+      meters.read(status.readUntilMs);
+      // What does not pass by itself is thrown by the next batch, which tells the state as well.
+      await cursors.report(source, account, status).catch(() => undefined);
+    },
     get due() { return due.promise; },
     isDue: () => isOld || bytes >= batchBytesMax,
     add(item) {
@@ -126,15 +133,19 @@ function statusAfter(before: CollectorStatus, entry: JournalItem['entry']): Coll
   return { state: 'disconnected', ...until, ...(entry.cause === undefined ? {} : { message: entry.cause }) };
 }
 
-/** Counts what was received by its fate: kept, dead; dropped is counted by the sources, who know. */
+/**
+ * Counts every message that was received by its fate: kept, dead, tombstone; dropped is counted by the sources, who know
+ * the reason.
+ */
 export function receivedMessages(metrics: Metrics): ReturnType<Metrics['counter']> {
-  return metrics.counter('watershed_received_messages_total', 'Messages of a network by what became of them', ['source', 'fate']);
+  return metrics.counter('watershed_received_messages_total', 'Messages of a network by what became of them', ['source', 'fate', 'reason']);
 }
 
 /** Every item of a source has one fate, and each is counted. */
 function createMeters({ metrics, source: { name: source }, clock }: CollectorOptions): {
   item(item: SourceItem, topic: Topic): void;
-  read(untilMs: number | undefined): void;
+  /** The network's time up to which it has read; null where there is nothing to be behind of. */
+  read(untilMs: number | null | undefined): void;
 } {
   const records = metrics.counter('watershed_collected_records_total', 'Records taken from a source, by topic', ['source', 'topic']);
   const fates = receivedMessages(metrics);
@@ -144,12 +155,12 @@ function createMeters({ metrics, source: { name: source }, clock }: CollectorOpt
   connected.set(0, { source });
   return {
     read(untilMs) {
-      if (untilMs !== undefined) lag.set(Math.max(0, (clock.now() - untilMs) / 1000), { source });
+      if (untilMs !== undefined) lag.set(untilMs === null ? 0 : Math.max(0, (clock.now() - untilMs) / 1000), { source });
     },
     item(item, topic) {
       records.add(1, { source, topic });
-      if (item.kind === 'post') fates.add(1, { source, fate: topic === 'posts' ? 'kept' : 'dead' });
-      if (item.kind === 'dead') fates.add(1, { source, fate: 'dead' });
+      if (item.kind === 'post') fates.add(1, { source, fate: topic === 'posts' ? 'kept' : 'dead', reason: '' });
+      if (item.kind === 'dead' || item.kind === 'tombstone') fates.add(1, { source, fate: item.kind, reason: '' });
       if (item.kind !== 'journal') return;
       const { kind, filledAtMs } = item.entry;
       if (kind === 'connected') connected.set(1, { source });

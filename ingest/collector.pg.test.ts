@@ -257,3 +257,42 @@ test('a source without a connection of its own, like the replay, counts as conne
   await until(async () => (await recordsOf('posts')).length === 1);
   await until(async () => (await readCollectors(database))[0]?.state === 'connected');
 });
+
+test('every message has a fate that is counted, and lag grows while nothing comes', async () => {
+  const metrics = createMetrics();
+  const readUntilMs = clock.now() - 5000;
+  await using _running = await runCollector({ metrics, source: listSource([
+    post('kept'), { kind: 'dead', reason: 'it is not JSON', bytes: Buffer.from('x') },
+    { kind: 'tombstone', source: 'x', what: 'post', id: '1', state: 'gone', why: 'deleted' },
+    { kind: 'cursor', cursor: 'c', readUntilMs },
+  ]), usedClock: { ...clock, sleep: (ms, signal) => clock.sleep(Math.min(ms, 20), signal) } });
+  await until(async () => (await metrics.value('watershed_received_messages_total', { source: 'x', fate: 'tombstone' })) === 1);
+  for (const fate of ['kept', 'dead']) expect(await metrics.value('watershed_received_messages_total', { source: 'x', fate })).toBe(1);
+  const lag = (): Promise<number> => metrics.value('watershed_collector_lag_seconds', { source: 'x' }).then((value) => value ?? 0);
+  await until(async () => await lag() >= 5);
+  const before = await lag();
+  await until(async () => await lag() > before);
+});
+
+test('a collector that no process runs any more is shown as stopped, not as connected', async () => {
+  const cursors = databaseCursors(database);
+  await cursors.report('bluesky', '', { state: 'connected', readUntilMs: clock.now() });
+  await cursors.report('x', '', { state: 'connected', readUntilMs: clock.now() });
+  await cursors.report('x', '', { state: 'disconnected', message: 'no active event', readUntilMs: null });
+  expect((await readCollectors(database)).map(({ state, lagSeconds }) => [state, lagSeconds === null])).toEqual([['connected', false], ['disconnected', true]]);
+  await database.execute("update watershed.collector set updated_at = now() - interval '31 seconds'");
+  expect((await readCollectors(database)).map(({ state }) => state)).toEqual(['stopped', 'stopped']);
+});
+
+test('while the database is away a collector waits for a second or two, not for a minute', async () => {
+  let failures = 0;
+  const flaky: Database = { ...database, query: (statement, parameters) => {
+    if (statement.includes('watershed.lease') && failures++ < 2) throw new WatershedError('unavailable', 'the database cannot be reached');
+    return database.query(statement, parameters);
+  } };
+  const waits: number[] = [];
+  const usedClock: Clock = { ...clock, sleep: (ms, signal) => { waits.push(ms); return clock.sleep(Math.min(ms, 5), signal); } };
+  await using _running = await runCollector({ source: listSource([post('first')]), usedDatabase: flaky, usedClock });
+  await until(async () => (await recordsOf('posts')).length === 1);
+  expect(waits.slice(0, 2)).toEqual([1000, 2000]);
+});

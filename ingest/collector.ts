@@ -7,7 +7,7 @@ import type { Logger } from '#core/logger.ts';
 import type { Metrics } from '#core/metrics.ts';
 import { isAbort, type Service } from '#core/service.ts';
 import { createBatch, type Batch } from './batch.ts';
-import type { CursorStore } from './cursor.ts';
+import { beatMs, type CursorStore } from './cursor.ts';
 import type { EventFeed, Source } from './sources/source.ts';
 
 export interface CollectorOptions {
@@ -27,6 +27,7 @@ export interface CollectorOptions {
 /** A source that cannot go on without a person is tried again after this, doubling: a token may be valid again. */
 const retryFirstMs = 60_000;
 const retryMostMs = 900_000;
+const retryPassingMs = 1_000;
 
 /**
  * Source to log, one process at a time by lease: reads items, appends them in batches, and stores the source's cursor
@@ -53,7 +54,9 @@ export function createCollector(options: CollectorOptions): Service {
           if (isWatershedError(error, 'fenced')) continue; // another process reads now: we stand by
           if (!isWatershedError(error) || !isOfTheWorld.has(error.code)) throw error;
           if (clock.monotonic() - startedAt > retryMostMs) failures = 0;
-          const waitMs = Math.min(retryFirstMs * 2 ** failures++, retryMostMs);
+          // Where it passes by itself, such as a database that is away, it is to be seen again soon.
+          const firstMs = error.retryable ? retryPassingMs : retryFirstMs;
+          const waitMs = Math.min(firstMs * 2 ** failures++, error.retryable ? retryFirstMs : retryMostMs);
           logger.error('collector_failed', { source: source.name, code: error.code, reason: error.message, waitMs });
           await clock.sleep(waitMs, signal).catch(() => undefined);
         }
@@ -72,6 +75,8 @@ async function collect(options: CollectorOptions, signal: AbortSignal): Promise<
   const idle = options.feed.current().length === 0;
   await batch.report({ state: 'starting', ...(idle ? { message: 'no active event asks for this source' } : {}) });
   const items = source.read({ cursor, events: feed, signal })[Symbol.asyncIterator]();
+  const over = new AbortController();
+  const beating = beat(batch, options.clock, AbortSignal.any([signal, over.signal]));
   try {
     await pump(items, batch, signal);
   } catch (error) {
@@ -81,9 +86,19 @@ async function collect(options: CollectorOptions, signal: AbortSignal): Promise<
     await batch.report({ state: 'failed', message: messageOf(error) });
     throw error;
   } finally {
+    over.abort();
+    await beating;
     await items.return?.();
     // What was taken from the source goes into the log also when we stop. Under a lost lease the cursor is another's.
     if (!isWatershedError(signal.reason, 'fenced')) await batch.flush();
+  }
+}
+
+/** An idle collector says that it lives, too. */
+async function beat(batch: Batch, clock: Clock, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(beatMs, signal).catch(() => undefined);
+    if (!signal.aborted) await batch.beat();
   }
 }
 

@@ -11,8 +11,8 @@ export interface CollectorStatus {
   readonly state: 'starting' | 'connected' | 'disconnected' | 'failed';
   /** Why, in words. */
   readonly message?: string;
-  /** The network's time up to which it has read. */
-  readonly readUntilMs?: number;
+  /** The network's time up to which it has read; null where there is nothing to be behind of. */
+  readonly readUntilMs?: number | null;
 }
 
 export function databaseCursors(sql: Sql): CursorStore {
@@ -30,9 +30,9 @@ export function databaseCursors(sql: Sql): CursorStore {
       await sql.execute(`insert into watershed.collector as old (source, account, state, message, read_until)
         values ($1, $2, $3, $4, $5)
         on conflict (source, account) do update set state = excluded.state, message = excluded.message, updated_at = now(),
-          read_until = coalesce(excluded.read_until, old.read_until),
+          read_until = case when $6 then null else coalesce(excluded.read_until, old.read_until) end,
           since = case when old.state = excluded.state then old.since else now() end`,
-      [source, account, state, message ?? null, readUntilMs === undefined ? null : new Date(readUntilMs)]);
+      [source, account, state, message ?? null, typeof readUntilMs === 'number' ? new Date(readUntilMs) : null, readUntilMs === null]);
     },
   };
 }
@@ -40,16 +40,24 @@ export function databaseCursors(sql: Sql): CursorStore {
 /** A collector as `GET /api/status` shows it. */
 export interface CollectorState {
   readonly source: string;
-  readonly state: string;
+  /** As it said last; `stopped` where no process has said anything for half a minute. */
+  readonly state: CollectorStatus['state'] | 'stopped';
   readonly since: string;
   readonly message: string | null;
   /** Between the network and us, by the network's time; null where the source does not know it. */
   readonly lagSeconds: number | null;
 }
 
+/** A collector says how it is at least this often. */
+export const beatMs = 5_000;
+const silentMsMax = 30_000;
+
 /** All collectors that ever ran here, whatever process they ran in. */
 export async function readCollectors(sql: Sql): Promise<CollectorState[]> {
-  const rows = await sql.query<{ source: string; state: string; since: Date; message: string | null; lag: number | null }>(
-    `select source, state, since, message, extract(epoch from now() - read_until)::float8 as lag from watershed.collector order by source`);
-  return rows.map(({ source, state, since, message, lag }) => ({ source, state, since: since.toISOString(), message, lagSeconds: lag }));
+  const rows = await sql.query<Omit<CollectorState, 'since' | 'lagSeconds'> & { since: Date; updated: Date; lag: number | null; silent: boolean }>(
+    `select source, state, since, message, updated_at as updated, extract(epoch from now() - read_until)::float8 as lag,
+       updated_at < now() - $1 * interval '1 millisecond' as silent from watershed.collector order by source`, [silentMsMax]);
+  return rows.map(({ source, state, since, message, updated, lag, silent }): CollectorState => silent
+    ? { source, state: 'stopped', since: updated.toISOString(), message: 'no process reads this source', lagSeconds: lag }
+    : { source, state, since: since.toISOString(), message, lagSeconds: lag });
 }

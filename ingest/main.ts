@@ -40,8 +40,8 @@ export async function createSamples({ config, database }: Foundation, registry: 
 export async function ingestProgram(foundation: Foundation, feeds: Feeds): Promise<Service[]> {
   const { config, database, log, clock, random, metrics, logger, holder } = foundation;
   const sources: Source[] = [];
-  const dropped = (source: string) => (_reason: string, count = 1): void =>
-    receivedMessages(metrics).add(count, { source, fate: 'dropped' });
+  const dropped = (source: string) => (reason: string, count = 1): void =>
+    receivedMessages(metrics).add(count, { source, fate: 'dropped', reason });
   if (config.WATERSHED_SAMPLE === 'on') {
     const speed = config.WATERSHED_SAMPLE_SPEED === 'max' ? 'max' : Number(config.WATERSHED_SAMPLE_SPEED);
     sources.push(replaySource({ samples: await samples(), speed, clock }));

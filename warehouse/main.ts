@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { availableParallelism } from 'node:os';
 import { catalogName } from '#core/contract/tables.ts';
 import { acquireLease } from '#core/database/lease.ts';
+import { isWatershedError, type ErrorCode } from '#core/errors.ts';
 import type { Foundation } from '#core/main.ts';
 import { runTogether, type Service } from '#core/service.ts';
 import { encodeRecord } from '#core/contract/records.ts';
@@ -36,10 +37,31 @@ export interface WarehouseHooks {
   readonly onCommit: (commit: { landing: string; records: number; kept: number }) => void;
 }
 
-/** The writer of all landings, one active at a time by lease; a second process stands by. */
+/**
+ * The writer of all landings, one active at a time by lease; a second process stands by. While database, log or store
+ * are away it begins anew where the tables end, as after a restart of the process.
+ */
 export function warehouseProgram(foundation: Foundation, warehouse: Warehouse, hooks: WarehouseHooks): Service {
-  return { name: 'warehouse', run: (signal) => runWarehouse(foundation, warehouse, hooks, signal) };
+  const { clock, logger } = foundation;
+  return {
+    name: 'warehouse',
+    async run(signal) {
+      while (!signal.aborted) {
+        try {
+          return await runWarehouse(foundation, warehouse, hooks, signal);
+        } catch (error) {
+          if (!isWatershedError(error) || !passing.has(error.code) || signal.aborted) throw error;
+          logger.warn('warehouse_begins_anew', { reason: error.message });
+          await clock.sleep(beginAnewMs, signal).catch(() => undefined);
+        }
+      }
+    },
+  };
 }
+
+/** What a restart of a database, a broker or a store looks like from here. */
+const passing: ReadonlySet<ErrorCode> = new Set(['unavailable', 'commit_unknown']);
+const beginAnewMs = 1_000;
 
 const leaseName = 'warehouse';
 /**

@@ -1,3 +1,4 @@
+import { systemClock } from '#core/clock.ts';
 import { readLandings } from '#warehouse/health.ts';
 import type { Command } from '../command.ts';
 import { openClient } from '../client.ts';
@@ -24,20 +25,65 @@ What waits in the log for each landing, when it last committed, the jobs, and wh
       const age = commitAgeSeconds === undefined ? 'nothing committed yet' : `last commit ${Math.round(commitAgeSeconds)} s ago`;
       out(`  ${landing.padEnd(12)}${String(waitingRecords).padStart(10)} waiting   ${age}\n`);
     }
-    for (const [name, part] of Object.entries(typeof answer === 'object' && answer !== null ? answer : {})) {
-      out(`${name}\n${describe(part)}`);
-    }
+    out(describeStatus(answer));
     return 0;
   },
 };
 
+/** The answer of `GET /api/status` for a person; what this version does not know is shown as it is. */
+export function describeStatus(answer: unknown, nowMs = systemClock.now()): string {
+  const parts = Object.entries(typeof answer === 'object' && answer !== null ? answer : {});
+  const sections = parts.map(([name, part]: [string, unknown]) => {
+    if (name === 'simulated') return part === true ? 'SIMULATED: a made-up crisis on a fake network; no post of it is real\n' : '';
+    if (!Array.isArray(part)) return `${name}\n${describe(part)}`;
+    if (part.length === 0) return `${name}\n  none\n`;
+    return `${name}\n${aligned(part.map((item: unknown) => rowOf(name, item, nowMs)))}`;
+  });
+  // What a network said must not steer the terminal.
+  return sections.join('').replaceAll(/(?!\n)\p{Cc}/gu, ' ');
+}
+
+function rowOf(name: string, item: unknown, nowMs: number): string[] {
+  const get = (key: string): unknown => member(item, key);
+  const text = (key: string): string => typeof get(key) === 'string' ? String(get(key)) : '';
+  if (name === 'collectors') {
+    const lag = get('lagSeconds');
+    return [text('source'), text('state'), typeof lag === 'number' ? `${Math.max(0, lag).toFixed(1)} s behind` : '',
+      `since ${text('since').slice(0, 19)}Z`, text('message')];
+  }
+  if (name === 'jobs') {
+    const lastRun = get('lastRun');
+    const count = (key: string): string => Number(get(key) ?? 0) > 0 ? `${Number(get(key))} ${key}` : '';
+    return [text('name'), runText(lastRun, nowMs), ['waiting', 'active', 'failed'].map(count).filter((part) => part !== '').join(', '),
+      String(member(lastRun, 'error') ?? member(get('lastFailure'), 'reason') ?? '').slice(0, 200)];
+  }
+  return [oneLine(item)];
+}
+
+function runText(run: unknown, nowMs: number): string {
+  if (typeof run !== 'object' || run === null) return 'not run yet by this process';
+  const agoSeconds = Math.max(0, Math.round((nowMs - Date.parse(String(member(run, 'startedAt')))) / 1000));
+  const durationMs = member(run, 'durationMs');
+  const took = typeof durationMs === 'number' ? `, took ${(durationMs / 1000).toFixed(1)} s` : '';
+  return `${String(member(run, 'outcome'))}, began ${agoSeconds} s ago${took}`;
+}
+
+function aligned(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()}\n`).join('');
+}
+
+function member(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
+}
+
 function describe(part: unknown): string {
-  if (Array.isArray(part)) return part.map((item) => `  ${oneLine(item)}\n`).join('');
   if (typeof part !== 'object' || part === null) return `  ${String(part)}\n`;
   return Object.entries(part).map(([name, value]) => `  ${name.padEnd(16)} ${oneLine(value)}\n`).join('');
 }
 
 function oneLine(value: unknown): string {
   if (typeof value !== 'object' || value === null) return String(value);
-  return Object.entries(value).filter(([name]) => name !== 'description').map(([name, inner]) => `${name} ${typeof inner === 'object' ? JSON.stringify(inner) : String(inner)}`).join(', ');
+  return Object.entries(value).filter(([name]) => name !== 'description')
+    .map(([name, inner]) => `${name} ${typeof inner === 'object' ? JSON.stringify(inner) : String(inner)}`).join(', ');
 }

@@ -74,6 +74,6 @@ export interface JournalItem {
 export interface CursorItem {
   readonly kind: 'cursor';
   readonly cursor: string;
-  /** The network's time up to which it was read, where the source knows: how far behind it is. */
-  readonly readUntilMs?: number;
+  /** The network's time up to which it was read, where the source knows; null where there is nothing to be behind of. */
+  readonly readUntilMs?: number | null;
 }

@@ -65,7 +65,7 @@ export interface FakeHost extends AsyncDisposable {
   waitingBytes(): number;
   /** The next attempts are answered with this status instead. */
   refuse(status: number, times?: number, headers?: Readonly<Record<string, string>>): void;
-  /** Sends nothing more, but keeps connections open. */
+  /** Sends nothing, but keeps connections open; those that are still there when it ends get what they missed. */
   silence(on: boolean): void;
   /** Every message is sent this many times. */
   repeat(times: number): void;
@@ -163,6 +163,8 @@ interface Subscriber {
   readonly socket: WebSocket;
   readonly collections: readonly string[];
   readonly bytesMax: number;
+  /** What waits for the end of a silence. */
+  readonly held: FakeMessage[];
 }
 
 async function startHost(shared: Shared): Promise<FakeHost> {
@@ -170,8 +172,10 @@ async function startHost(shared: Shared): Promise<FakeHost> {
   const subscribers = new Set<Subscriber>();
   const refusals: { status: number; headers: Readonly<Record<string, string>> }[] = [];
   const troubles = { silent: false, repeat: 1, fragment: 0, closeAtOnce: false };
-  const send = ({ socket, collections, bytesMax }: Subscriber, message: FakeMessage): void => {
-    if (troubles.silent || (bytesMax > 0 && message.bytes.length > bytesMax)) return;
+  const send = (subscriber: Subscriber, message: FakeMessage): void => {
+    const { socket, collections, bytesMax, held } = subscriber;
+    if (troubles.silent) return void held.push(message);
+    if (bytesMax > 0 && message.bytes.length > bytesMax) return;
     if (message.kind === 'commit' && collections.length > 0 && !collections.includes(message.collection)) return;
     for (let time = 0; time < troubles.repeat; time++) sendBytes(socket, message.bytes, troubles.fragment);
   };
@@ -190,7 +194,7 @@ async function startHost(shared: Shared): Promise<FakeHost> {
       if (troubles.closeAtOnce) return opened.close(1000);
       const subscriber = {
         socket: opened, collections: url.searchParams.getAll('wantedCollections'),
-        bytesMax: Number(url.searchParams.get('maxMessageSizeBytes') ?? 0),
+        bytesMax: Number(url.searchParams.get('maxMessageSizeBytes') ?? 0), held: [],
       };
       opened.on('close', () => subscribers.delete(subscriber));
       opened.on('error', () => subscribers.delete(subscriber));
@@ -240,7 +244,10 @@ async function startHost(shared: Shared): Promise<FakeHost> {
     refuse(status, times = 1, headers = {}) {
       for (let time = 0; time < times; time++) refusals.push({ status, headers });
     },
-    silence(on) { troubles.silent = on; },
+    silence(on) {
+      troubles.silent = on;
+      if (!on) for (const subscriber of subscribers) for (const message of subscriber.held.splice(0)) send(subscriber, message);
+    },
     repeat(times) { troubles.repeat = times; },
     fragment(bytes) { troubles.fragment = bytes; },
     closeAtOnce(on) { troubles.closeAtOnce = on; },

@@ -45,5 +45,6 @@ function holds(token: string, post: JudgedPost): boolean {
   if (token.startsWith('lang:')) return post.lang === token.slice(5);
   if (token.startsWith('#')) return text.includes(` ${token.toLowerCase()} `);
   const phrase = words(token.replaceAll('"', '')).trim();
+  if (phrase === '') return post.text.includes(token.replaceAll('"', '')); // an emoji
   return text.replaceAll('#', '').includes(` ${phrase} `);
 }

@@ -47,6 +47,8 @@ export interface FakeX extends AsyncDisposable {
   /** Bytes as they are, in chunks of the sizes given (the last one for what is left). */
   raw(bytes: Uint8Array | string, chunkBytes?: readonly number[]): void;
   keepAlive(): void;
+  /** Sends nothing, not even keep-alives, but keeps the stream open; a stream that is still there when it ends gets the rest. */
+  silence(on: boolean): void;
   /** X's own good-bye, then the end of the stream. */
   disconnect(): void;
   /** Ends the stream without a word, or breaks the connection. */
@@ -171,10 +173,12 @@ export async function startFakeX(options: FakeXOptions = {}): Promise<FakeX> {
 
   // Each write has a turn of the event loop for itself, so that it arrives as a chunk for itself.
   let writes = Promise.resolve();
+  let silence: PromiseWithResolvers<void> | undefined;
   const later = (write: (open: ServerResponse) => void): void => {
     const open = stream;
     if (open === undefined) return;
     writes = writes.then(async () => {
+      await silence?.promise;
       write(open);
       await new Promise((resolve) => setImmediate(resolve));
     });
@@ -218,6 +222,10 @@ export async function startFakeX(options: FakeXOptions = {}): Promise<FakeX> {
         if (at < whole.length) later((open) => { open.write(piece); });
         at += size;
       }
+    },
+    silence(on) {
+      silence?.resolve();
+      silence = on ? Promise.withResolvers() : undefined;
     },
     keepAlive: () => later((open) => { open.write('\r\n'); }),
     disconnect() {

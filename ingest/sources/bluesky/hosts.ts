@@ -17,10 +17,11 @@ export interface Host {
 }
 
 /**
- * The addresses of one network, in order of preference. A host that failed is left alone for a while, by kind of
- * failure: network errors from 250 ms, the server's own from 5 s, refusals (wrong address, certificate) from 30 s, 429
- * from 60 s or as it asks; doubling each time, with up to a quarter more by chance, so that many collectors do not come
- * back at once.
+ * The addresses of one network, in order of preference. A host that failed is left alone for a while, by kind of failure:
+ * network errors from 250 ms, the server's own from 5 s, refusals (wrong address, certificate) from 10 s, 429 from 60 s
+ * or as it asks; doubling each time, with up to a quarter more by chance, so that many collectors do not come back at
+ * once. Nothing is lost by waiting, for the network replays, but a crisis is to be seen again soon: a minute or two is
+ * the most.
  */
 export interface Hosts {
   /** The host to try next; resolves when its time has come. */
@@ -36,10 +37,10 @@ const waits: Readonly<Record<Failure['kind'], { readonly firstMs: number; readon
   finished: { firstMs: 0, mostMs: 0 },
   network: { firstMs: 250, mostMs: 60_000 },
   too_large: { firstMs: 250, mostMs: 60_000 },
-  server: { firstMs: 5_000, mostMs: 320_000 },
-  refused: { firstMs: 30_000, mostMs: 900_000 },
+  server: { firstMs: 5_000, mostMs: 60_000 },
+  refused: { firstMs: 10_000, mostMs: 120_000 },
   rate_limited: { firstMs: 60_000, mostMs: 900_000 },
-  garbage: { firstMs: 30_000, mostMs: 900_000 },
+  garbage: { firstMs: 30_000, mostMs: 300_000 },
 };
 
 export function createHosts(urls: readonly URL[], clock: Clock, random: Random): Hosts {

@@ -9,14 +9,19 @@ import type { XApi } from './api.ts';
 import { createBackoff } from './backoff.ts';
 import { readMessage } from './message.ts';
 import { compileRule, queryLengthMax } from './rule.ts';
+import { endOf, startOf } from './span.ts';
 import type { Budget } from './state.ts';
+
+/** What a search needs of an event. */
+export type Followed = Pick<CrisisEvent, 'id' | 'rule' | 'start' | 'end'>;
 
 /** A time in which posts were missed, of all events or of one. */
 export interface Gap {
   readonly sinceMs: number;
   readonly untilMs: number;
   readonly cause: string;
-  readonly events: readonly CrisisEvent[];
+  /** As they were followed then. */
+  readonly events: readonly Followed[];
   /** Set where it concerns one event only. */
   readonly eventId?: string;
 }
@@ -56,13 +61,13 @@ export function createGapFiller(options: FillerOptions): GapFiller {
       const xNowMs = clock.now() + api.skewMs();
       const wantedMs = gap.sinceMs + api.skewMs() - latencyMs;
       const sinceMs = Math.max(wantedMs, xNowMs - reachMs);
-      // Search takes whole seconds: the one that the gap ends in belongs to it.
-      const untilMs = Math.min(gap.untilMs + api.skewMs() + 1000, xNowMs - searchEndMs);
+      // The seconds that the gap ends in belong to it, and both are cut off: X's Date header and what search takes.
+      const untilMs = Math.min(Math.ceil((gap.untilMs + api.skewMs()) / 1000) * 1000 + 1000, xNowMs - searchEndMs);
       const notFilled = sinceMs > wantedMs ? ['recent search reaches back seven days only'] : [];
       let count = 0;
       try {
         for (const event of untilMs > sinceMs ? gap.events : []) {
-          count += await searchEvent(event, { sinceMs, untilMs }, options, tell, signal);
+          count += await searchEvent(event, withinEvent(event, { sinceMs, untilMs }, api.skewMs()), options, tell, signal);
         }
       } catch (error) {
         if (signal.aborted) throw error;
@@ -73,10 +78,15 @@ export function createGapFiller(options: FillerOptions): GapFiller {
   };
 }
 
+function withinEvent(event: Followed, { sinceMs, untilMs }: Range, skewMs: number): Range {
+  return { sinceMs: Math.max(sinceMs, startOf(event) + skewMs), untilMs: Math.min(untilMs, endOf(event) + skewMs) };
+}
+
 async function searchEvent(
-  event: CrisisEvent, range: Range, options: FillerOptions, tell: Tell, signal: AbortSignal,
+  event: Followed, range: Range, options: FillerOptions, tell: Tell, signal: AbortSignal,
 ): Promise<number> {
   const { api, clock, budget } = options;
+  if (range.untilMs - range.sinceMs < 1000) return 0;
   const matcher = compileRules([event]);
   let posts = 0;
   for (const query of compileRule(event.rule, queryLengthMax)) {

@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
 import Value from 'typebox/value';
+import { Rule } from '#core/contract/event.ts';
 import { WatershedError } from '#core/errors.ts';
 
 const State = Type.Object({
@@ -8,12 +9,23 @@ const State = Type.Object({
   /** UTC, such as 2026-11, and how many posts X has delivered in it. */
   month: Type.String(),
   posts: Type.Integer({ minimum: 0 }),
-  /** Events that were followed before: what came before them has been asked for. */
+  /** Events that were followed before: what is missed belongs to them. */
   events: Type.Array(Type.String()),
+  /** From which time on posts of an event were asked for, in ms: an earlier start asks for what is before. */
+  asked: Type.Optional(Type.Record(Type.String(), Type.Number())),
+  /** Gaps that recent search is still asked for: a restart goes on with them. */
+  gaps: Type.Optional(Type.Array(Type.Object({
+    sinceMs: Type.Number(), untilMs: Type.Number(), cause: Type.String(), eventId: Type.Optional(Type.String()),
+    /** With the rules of then: what a later rule would find is not what was missed. */
+    events: Type.Array(Type.Object({
+      id: Type.String(), rule: Rule, start: Type.Union([Type.String(), Type.Null()]), end: Type.Union([Type.String(), Type.Null()]),
+    })),
+  }))),
 });
 
 /** What a restart needs to know; the cursor of source `x` is this as JSON. */
 export type XState = Static<typeof State>;
+export type PendingGap = NonNullable<XState['gaps']>[number];
 
 export function parseState(cursor: string | undefined, nowMs: number): XState {
   if (cursor === undefined) return { month: monthOf(nowMs), posts: 0, events: [] };

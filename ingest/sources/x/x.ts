@@ -3,7 +3,7 @@ import type { EventFeed, Source, SourceItem } from '../source.ts';
 import { createXApi } from './api.ts';
 import { createBackoff } from './backoff.ts';
 import { createChannel } from './channel.ts';
-import { fillLoss, fillPast, nextChange, reconcile, refresh, tell, tellCursor, type Collector, type XOptions } from './collector.ts';
+import { fillLoss, fillPast, nextChange, reconcile, refresh, resumeFills, tell, tellCursor, type Collector, type XOptions } from './collector.ts';
 import { connect } from './connection.ts';
 import type { Failure } from './failure.ts';
 import { followConnection, ownReasons } from './following.ts';
@@ -67,6 +67,7 @@ async function* read(
 async function run(collector: Collector): Promise<void> {
   const { channel, signal, fills } = collector;
   try {
+    resumeFills(collector);
     await follow(collector);
   } catch (error) {
     if (!signal.aborted) return channel.fail(error);
@@ -85,8 +86,9 @@ async function follow(collector: Collector): Promise<void> {
       refresh(collector);
       if (!await reconcile(collector, signal)) continue;
       if (collector.current.length === 0) {
-        // Nobody follows anything: nothing can be missed.
+        // Nobody follows anything: nothing can be missed. An event that is over already has a past to ask for.
         delete state.aliveAtMs;
+        await fillPast(collector, clock.now());
         await tellCursor(collector);
         await changed;
       } else if (budget.spent(clock.now())) await waitForNextMonth(collector);
