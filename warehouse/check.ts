@@ -1,3 +1,4 @@
+import type { Clock } from '#core/clock.ts';
 import { storeNamespace } from '#core/contract/tables.ts';
 import type { Log } from '#core/log/log.ts';
 import type { Store } from '#core/store/store.ts';
@@ -52,6 +53,6 @@ async function liveFiles({ catalog, store }: CheckInput, name: string): Promise<
 }
 
 /** Compares the offsets in each table with the ledger's, as the writer does before it starts. Throws `corrupt`. */
-export async function checkOffsets(input: CheckInput): Promise<void> {
+export async function checkOffsets(input: CheckInput & { readonly clock: Clock }): Promise<void> {
   for (const landing of [postsLanding, rawLanding, ...rowLandings]) await resume({ ...input, landing, cache: createTableCache() });
 }

@@ -1,5 +1,6 @@
+import type { Clock } from '#core/clock.ts';
 import { storeNamespace } from '#core/contract/tables.ts';
-import { WatershedError } from '#core/errors.ts';
+import { WatershedError, isWatershedError } from '#core/errors.ts';
 import type { Log } from '#core/log/log.ts';
 import type { Store } from '#core/store/store.ts';
 import type { Catalog } from './catalog/catalog.ts';
@@ -16,6 +17,7 @@ export interface ResumeInput {
   readonly catalog: Catalog;
   readonly store: Store;
   readonly cache: TableCache;
+  readonly clock: Clock;
 }
 
 export interface Resumed {
@@ -91,9 +93,21 @@ async function liveFiles(input: ResumeInput, metadata: TableMetadata): Promise<{
         const found = await planScan({ store, metadata: current, cache, filter: admitting(ranges) });
         return found.files.map(({ path }) => path);
       },
-      localPath: (path) => store.localPath(storeKey(store, path)),
+      localPath: (path) => patiently(input, path),
     },
   };
+}
+
+/** The writer does not end because statements have filled the local disk's share: it waits until they let go. */
+async function patiently({ store, clock }: ResumeInput, path: string): Promise<string> {
+  for (;;) {
+    try {
+      return await store.localPath(storeKey(store, path));
+    } catch (error) {
+      if (!isWatershedError(error, 'limit_exceeded')) throw error;
+      await clock.sleep(1_000);
+    }
+  }
 }
 
 function admitting(ranges: readonly IdRange[]): Filter {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { messageOf, WatershedError } from '#core/errors.ts';
+import { isWatershedError, messageOf, WatershedError } from '#core/errors.ts';
 import { parseLossless } from '#sql/http/lossless.ts';
 import { putBack, type Quarantined, quarantineIdSql } from '#sql/http/put-back.ts';
 import { openClient } from '../client.ts';
@@ -68,7 +68,13 @@ async function replay(input: CommandInput, record: Quarantined): Promise<number>
     throw new WatershedError('bad_request', `${file} cannot be read: ${messageOf(cause)}`, { cause });
   });
   await using client = await openClient(input.config);
-  const place = await putBack(client, record, mended);
+  const place = await putBack(client, record, mended).catch((cause: unknown) => {
+    // The page has a field to mend it in; here it is a file.
+    if (!isWatershedError(cause, 'bad_request')) throw cause;
+    throw new WatershedError('bad_request', cause.message, {
+      cause, hint: `save it with \`watershed quarantine show ${record.id} > FILE\`, mend it, and give it with --file FILE`,
+    });
+  });
   input.note(`${record.id} is back, as ${place}`);
   return 0;
 }

@@ -143,8 +143,9 @@ export class FileCache {
   async #waitForRoom(bytes: number): Promise<void> {
     const { bytesMax, clock, waitMs = 10_000 } = this.#options;
     const until = clock.monotonic() + waitMs;
-    while (!(await this.#makeRoom(bytes))) {
-      if (bytes > bytesMax || clock.monotonic() >= until) {
+    const most = bytesMax * fetchShare;
+    while (!(await this.#makeRoom(bytes, most))) {
+      if (bytes > most || clock.monotonic() >= until) {
         throw new WatershedError(
           'limit_exceeded',
           `the local copies of the object store may take ${bytesMax} bytes, and all of them are in use: ${bytes} more do not fit`,
@@ -156,8 +157,8 @@ export class FileCache {
   }
 
   /** Lets files go that were not used of late until there is room, and takes it; false where that is not enough. */
-  async #makeRoom(bytes: number): Promise<boolean> {
-    const { bytesMax, clock, keepMs = 600_000 } = this.#options;
+  async #makeRoom(bytes: number, bytesMax = this.#options.bytesMax): Promise<boolean> {
+    const { clock, keepMs = 600_000 } = this.#options;
     for (const [name, entry] of this.#entries) {
       if (this.#bytes + bytes <= bytesMax || clock.now() - entry.usedAtMs < keepMs) break;
       await this.#remove(name, entry);
@@ -198,6 +199,9 @@ export class FileCache {
     await this.#makeRoom(0);
   }
 }
+
+/** What is fetched may take this much; the rest is for files that this process wrote and takes over. */
+const fetchShare = 0.9;
 
 const halfSuffix = '.half';
 
