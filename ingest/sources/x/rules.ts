@@ -34,16 +34,26 @@ interface Refusal {
 const tagPrefix = 'watershed:';
 
 export function createRuleKeeper(api: XApi): RuleKeeper {
+  /** By tag for rules of ours that are kept for other events than their tag says, by id for those of somebody else. */
   const shared = new Map<string, readonly string[]>();
   const reported = new Map<string, string>();
   return {
     async reconcile(events) {
-      const { wanted, unfit } = wantedRules(events);
+      const { values, unfit } = wantedValues(events);
       const present = await api.rules();
-      const missing = wanted.filter((rule) => !present.some((other) => same(rule, other)));
-      const surplus = present.filter((rule) => isOurs(rule) && !wanted.some((other) => same(rule, other)));
+      // X takes a value once, and a tag cannot be changed: a rule that others ask for now stays under its old tag.
+      const kept = present.filter((rule) => isOurs(rule) && values.has(rule.value));
+      const retagged = kept.filter(({ tag, value }) => {
+        const ids = values.get(value) ?? [];
+        const news = eventsNow(shared, tag).join() !== ids.join();
+        shared.set(tag, ids);
+        return news;
+      });
+      const missing = withTags([...values].filter(([value]) => !kept.some((rule) => rule.value === value)), kept);
+      const surplus = present.filter((rule) => isOurs(rule) && !kept.includes(rule));
       const { refusals, deleted } = await addRules(api, missing, surplus);
       if (!deleted) await api.deleteRules(surplus.map(({ id }) => id));
+      for (const { tag } of [...surplus, ...missing]) shared.delete(tag);
       for (const { rule, duplicateOf } of refusals) {
         if (duplicateOf !== undefined) shared.set(duplicateOf, eventsOfTag(rule.tag));
       }
@@ -52,45 +62,51 @@ export function createRuleKeeper(api: XApi): RuleKeeper {
       const news = [...refused].filter(([eventId, why]) => reported.get(eventId) !== why);
       reported.clear();
       for (const [eventId, why] of refused) reported.set(eventId, why);
-      return journalOf(missing.length - refusals.length, surplus.length, news);
+      return journalOf(missing.length - refusals.length, surplus.length, retagged.length, news);
     },
     eventsOf: (rules) => [...new Set(rules.flatMap(({ id, tag }) =>
-      tag?.startsWith(tagPrefix) === true ? eventsOfTag(tag) : shared.get(id) ?? []))],
+      tag?.startsWith(tagPrefix) === true ? eventsNow(shared, tag) : shared.get(id) ?? []))],
   };
 }
 
-function same(a: WantedRule, b: WantedRule): boolean {
-  return a.value === b.value && a.tag === b.tag;
+function eventsNow(shared: ReadonlyMap<string, readonly string[]>, tag: string): readonly string[] {
+  return shared.get(tag) ?? eventsOfTag(tag);
 }
 
 function isOurs(rule: StreamRule): boolean {
   return rule.tag.startsWith(tagPrefix);
 }
 
-/** X takes a value once: events that ask for the same share a rule, and its tag names them all. */
-function wantedRules(
+/** Expressions with the events that ask for each: X takes a value once. */
+function wantedValues(
   events: readonly CrisisEvent[],
-): { wanted: WantedRule[]; unfit: [eventId: string, why: string][] } {
-  const byValue = new Map<string, string[]>();
+): { values: Map<string, string[]>; unfit: [eventId: string, why: string][] } {
+  const values = new Map<string, string[]>();
   const unfit: [string, string][] = [];
   for (const event of events) {
     try {
       for (const value of compileRule(event.rule, ruleLengthMax)) {
-        byValue.set(value, [...byValue.get(value) ?? [], event.id]);
+        const ids = values.get(value) ?? [];
+        if (!ids.includes(event.id)) values.set(value, [...ids, event.id]);
       }
     } catch (error) {
       if (!isWatershedError(error, 'bad_request')) throw error;
       unfit.push([event.id, messageOf(error)]);
     }
   }
-  const parts = new Map<string, number>();
-  const wanted = [...byValue].map(([value, ids]) => {
-    const together = [...new Set(ids)].join(',');
-    const part = parts.get(together) ?? 0;
-    parts.set(together, part + 1);
-    return { value, tag: `${tagPrefix}${together}/${part}` };
+  return { values, unfit };
+}
+
+/** A tag names all events of a rule, and is of no other rule. */
+function withTags(values: readonly (readonly [value: string, ids: readonly string[]])[], others: readonly StreamRule[]): WantedRule[] {
+  const taken = new Set(others.map(({ tag }) => tag));
+  return values.map(([value, ids]) => {
+    let part = 0;
+    while (taken.has(`${tagPrefix}${ids.join(',')}/${part}`)) part++;
+    const tag = `${tagPrefix}${ids.join(',')}/${part}`;
+    taken.add(tag);
+    return { value, tag };
   });
-  return { wanted, unfit };
 }
 
 function eventsOfTag(tag: string): string[] {
@@ -130,11 +146,12 @@ async function tryToAdd(api: XApi, rules: readonly WantedRule[]): Promise<Refusa
   }
 }
 
-function journalOf(added: number, deleted: number, refused: readonly (readonly [string, string])[]): JournalItem[] {
+function journalOf(added: number, deleted: number, retagged: number, refused: readonly (readonly [string, string])[]): JournalItem[] {
   const items: JournalItem[] = refused.map(([eventId, why]) =>
     ({ kind: 'journal', entry: { kind: 'rules_changed', eventId, cause: `X refused the rule: ${why}` } }));
-  if (added > 0 || deleted > 0) {
-    items.unshift({ kind: 'journal', entry: { kind: 'rules_changed', count: added + deleted, detail: { added, deleted } } });
+  if (added > 0 || deleted > 0 || retagged > 0) {
+    const detail = { added, deleted, ...(retagged > 0 ? { shared: retagged } : {}) };
+    items.unshift({ kind: 'journal', entry: { kind: 'rules_changed', count: added + deleted + retagged, detail } });
   }
   return items;
 }

@@ -1,4 +1,5 @@
 import { jest } from '@jest/globals';
+import type { CrisisEvent } from '#core/contract/event.ts';
 import { crisis, flood, start } from '#test/world/x-run.ts';
 import { startFakeX } from '#test/world/x.ts';
 
@@ -54,6 +55,29 @@ test('two events that ask for the same share a rule; one that a colleague asks f
   fake.publish(fake.makePost('flood and fire'));
   await run.until(() => run.posts().length === 1);
   expect(run.items.flatMap((item) => item.kind === 'post' ? item.events.map(({ id }) => id) : []).toSorted()).toEqual(['one', 'three', 'two']);
+});
+
+test('a rule that becomes that of another event, is shared, and is shared no more, is never away', async () => {
+  const [one, two] = [crisis('one', ['flood']), crisis('two', ['fire'])];
+  await using run = await start({ events: [one, two] });
+  await run.until(() => run.fake.connected());
+  const eventsOfLast = (): string[] => run.items.flatMap((item) => item.kind === 'post' ? [item.events.map(({ id }) => id).toSorted().join()] : []);
+  const steps: [CrisisEvent[], string, string][] = [
+    [[one, { ...two, version: 2, rule: { any: ['flood'] } }], 'flood', 'one,two'],
+    [[{ ...one, version: 2, rule: { any: ['rain'] } }, { ...two, version: 2, rule: { any: ['flood'] } }], 'flood', 'two'],
+    [[{ ...one, version: 3, rule: { any: ['flood'] } }, { ...two, version: 3, rule: { any: ['rain'] } }], 'rain', 'two'],
+    [[{ ...one, version: 3, rule: { any: ['flood'] } }, { ...two, version: 3, rule: { any: ['rain'] } }, crisis('three', ['flood'])], 'flood', 'one,three'],
+  ];
+  for (const [index, [events, word, expected]] of steps.entries()) {
+    run.feed.set(events);
+    await run.until(() => run.journal('rules_changed').length === index + 2);
+    expect(new Set(run.fake.rules.map(({ tag }) => tag)).size).toBe(run.fake.rules.length);
+    run.fake.publish(run.fake.makePost(word));
+    await run.until(() => run.posts().length === index + 1);
+    expect(eventsOfLast().at(-1)).toBe(expected);
+  }
+  const deletions = run.fake.requests.filter(({ body }) => body.includes('delete')).map(({ body }) => body);
+  expect(deletions).toHaveLength(1); // of "fire": "flood" and "rain" were there all the time that somebody asked for them
 });
 
 test('a rule that X refuses is told with its event, once, and the others are in force', async () => {
