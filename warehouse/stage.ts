@@ -16,10 +16,12 @@ export interface StagedFile {
   readonly source: SourceName;
   readonly format: PostFormat;
   readonly records: number;
+  /** More than its longest line. DuckDB takes a multiple of it as a buffer for each thread, whatever the file's size. */
+  readonly lineBytesMax: number;
 }
 
-export interface Staged {
-  readonly files: readonly StagedFile[];
+export interface Staged<Files = readonly StagedFile[]> {
+  readonly files: Files;
   readonly dead: readonly DeadRecord[];
 }
 
@@ -59,7 +61,7 @@ export async function stagePosts(batch: Batch, pathOf: (format: PostFormat) => s
  * Writes the records of topic `posts` as fields separated by 0x01 (which valid JSON never holds): offset, partition,
  * header, body. So the body reaches table `raw` byte for byte, without being parsed.
  */
-export async function stageRaw(batch: Batch, path: string): Promise<Staged> {
+export async function stageRaw(batch: Batch, path: string): Promise<Staged<readonly [StagedFile]>> {
   const sink = new Sink('x', 'x.v2', roomFor(batch));
   const dead: DeadRecord[] = [];
   for (const { partition, offset, line } of recordsOf(batch, dead)) {
@@ -72,7 +74,7 @@ export async function stageRaw(batch: Batch, path: string): Promise<Staged> {
 }
 
 /** Writes records that are JSON objects keyed by the columns of a table, with `o` and `p` put in front. */
-export async function stageRows(batch: Batch, path: string): Promise<Staged> {
+export async function stageRows(batch: Batch, path: string): Promise<Staged<readonly [StagedFile]>> {
   const sink = new Sink('x', 'x.v2', roomFor(batch));
   const dead: DeadRecord[] = [];
   for (const { partition, offset, line } of recordsOf(batch, dead)) {
@@ -137,6 +139,9 @@ function roomFor(batch: Batch): number {
   return batch.bytes + 64 * batch.records;
 }
 
+/** Buffers that follow from less only make more of them. */
+const lineBytesMin = 4 * 1024 * 1024;
+
 /** A growing buffer, written to a file in one go: many small writes cost more than the copy. */
 class Sink {
   readonly source: SourceName;
@@ -144,6 +149,7 @@ class Sink {
   #buffer: Buffer;
   #length = 0;
   #records = 0;
+  #longest = 0;
 
   constructor(source: SourceName, format: PostFormat, bytesHint: number) {
     this.source = source;
@@ -172,10 +178,13 @@ class Sink {
 
   async write(path: string): Promise<StagedFile> {
     await writeFile(path, this.#buffer.subarray(0, this.#length));
-    return { path, source: this.source, format: this.format, records: this.#records };
+    return {
+      path, source: this.source, format: this.format, records: this.#records, lineBytesMax: Math.max(lineBytesMin, 2 * this.#longest),
+    };
   }
 
   #reserve(bytes: number): void {
+    this.#longest = Math.max(this.#longest, bytes);
     if (this.#length + bytes <= this.#buffer.length) return;
     const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#length + bytes));
     this.#buffer.copy(larger, 0, 0, this.#length);

@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { startPostgres, type TestPostgres } from '#test/services/postgres.ts';
-import { removeFolder, startProcess, temporaryFolder, waitUntilReady, type RunningProcess } from '#test/services/process.ts';
+import { removeFolder, temporaryFolder, type RunningProcess } from '#test/services/process.ts';
+import { askDoor, eventually, startProgram, type Program } from './programs.ts';
 
 const cli = join(import.meta.dirname, '../../cli/main.ts');
 const token = 'token-of-the-test-0123456789';
@@ -33,24 +34,10 @@ function environment(name: string): Record<string, string> {
   };
 }
 
-interface Program {
-  readonly process: RunningProcess;
-  /** Where it says that its probes (of sql: its doors) are. */
-  readonly url: string;
-}
-
 async function run(program: string, name = program): Promise<Program> {
-  const home = join(folder, name);
-  await mkdir(home, { recursive: true });
-  const process = await startProcess({
-    command: globalThis.process.execPath, args: [cli, 'run', program], folder: home, root: home, env: environment(name),
-  });
-  running.push(process);
-  return waitUntilReady(`program ${name}`, { folder: home, process, timeoutMs: 90_000 }, async () => {
-    const said = await readFile(join(home, 'output.log'), 'utf8');
-    const found = program === 'sql' ? /page: +(http:\S+)\/\?/.exec(said) : /metrics: (http:\S+)/.exec(said);
-    return found?.[1] === undefined ? undefined : { process, url: found[1] };
-  });
+  const started = await startProgram({ folder, program, name, env: environment(name) });
+  running.push(started.process);
+  return started;
 }
 
 async function load(from: number, count: number): Promise<void> {
@@ -61,23 +48,7 @@ async function load(from: number, count: number): Promise<void> {
   await promisify(execFile)(process.execPath, [cli, 'load', file, '--event', 'Flood'], { env: { ...process.env, ...environment('client') } });
 }
 
-async function ask(base: string, sql: string): Promise<unknown> {
-  const response = await fetch(`${base}/api/sql`, {
-    method: 'POST', body: JSON.stringify({ sql }), headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-  });
-  const answer = await response.json() as { rows?: unknown[][] };
-  if (!response.ok) throw new Error(JSON.stringify(answer));
-  return answer.rows?.[0]?.[0];
-}
-
-async function eventually(within: number, check: () => Promise<boolean>): Promise<number> {
-  const from = Date.now();
-  while (!await check()) {
-    if (Date.now() - from > within) throw new Error(`not within ${within} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  return Date.now() - from;
-}
+const ask = async (base: string, sql: string): Promise<unknown> => (await askDoor(base, token, sql))[0]?.[0];
 
 test('four programs and a standby on one database: posts are read and labelled, and the standby takes over within 10 s', async () => {
   const active = await run('warehouse');
@@ -91,21 +62,21 @@ test('four programs and a standby on one database: posts are read and labelled, 
   expect((await fetch(`${sql.url}/readyz`)).status).toBe(200);
 
   await load(0, 500);
-  await eventually(20_000, async () => await ask(sql.url, 'select count(*) from lake.posts') === 500);
+  await eventually('all posts are read', 20_000, async () => await ask(sql.url, 'select count(*) from lake.posts') === 500);
   expect(await (await fetch(`${active.url}/metrics`)).text()).toContain('watershed_landed_records_total{landing="posts",fate="kept"} 500');
   expect(await (await fetch(`${standby.url}/metrics`)).text()).not.toContain('watershed_landed_records_total');
-  await eventually(60_000, async () => await ask(sql.url, `select count(distinct post_id) from lake.classifications`) === 500);
+  await eventually('all posts are labelled', 60_000, async () => await ask(sql.url, `select count(distinct post_id) from lake.classifications`) === 500);
 
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   const epoch = async (): Promise<number> => Number((await client.query(`select epoch from watershed.lease where name = 'warehouse'`)).rows[0].epoch);
   const before = await epoch();
   await active.process.kill();
-  const tookMs = await eventually(30_000, async () => await epoch() > before);
+  const tookMs = await eventually('the standby writes', 30_000, async () => await epoch() > before);
   await client.end();
   expect(tookMs).toBeLessThan(10_000);
   await load(500, 300);
-  await eventually(20_000, async () => await ask(sql.url, 'select count(*) from lake.posts') === 800);
+  await eventually('all posts are read', 20_000, async () => await ask(sql.url, 'select count(*) from lake.posts') === 800);
   expect(await ask(sql.url, 'select count(distinct post_id) from lake.posts')).toBe(800);
   expect(await (await fetch(`${standby.url}/metrics`)).text()).toContain('watershed_landed_records_total{landing="posts",fate="kept"} 300');
 }, 300_000);

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { recordBytesMax } from '#core/log/log.ts';
 import { tables } from '#core/contract/tables.ts';
 import { literal, rowsOf } from '../duck.ts';
 import { encodeParquet } from '../encode.ts';
@@ -71,7 +70,7 @@ function selectFrom(file: StagedFile): string {
       try_cast(receivedAt as timestamptz) as collected_at, event.matched as matched, p as log_partition, o as log_offset
     from (select o, p, receivedAt, post, unnest(case when len(named) > 0 then named else [null] end) as event
       from (select *, list_filter(events, lambda e: e.id is not null) as named from read_json(${literal(file.path)}, format = 'newline_delimited', ignore_errors = true,
-        maximum_object_size = ${2 * recordBytesMax}, columns = ${columns})
+        maximum_object_size = ${file.lineBytesMax}, columns = ${columns})
       where o is not null))`;
 }
 

@@ -1,16 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { recordBytesMax } from '#core/log/log.ts';
 import { tables } from '#core/contract/tables.ts';
 import { literal, rowsOf } from '../duck.ts';
 import { encodeParquet } from '../encode.ts';
 import type { Batch } from '../gather.ts';
 import type { EncodeContext, EncodedBatch, Landing } from '../landing.ts';
 import { stageRaw } from '../stage.ts';
-
-/** Without it DuckDB takes 16 times the longest line, 256 MiB, and a writer with little memory dies of an empty file. */
-const bufferBytes = 4 * recordBytesMax;
 
 /**
  * Topic `posts` into table `raw`: the source's own JSON, byte for byte. A record that landing `posts` sets aside has
@@ -21,14 +17,15 @@ export const rawLanding: Landing = { name: 'raw', topic: 'posts', table: 'raw', 
 async function encodeRaw(batch: Batch, context: EncodeContext): Promise<EncodedBatch> {
   const { connection, staging } = context;
   const staged = await stageRaw(batch, join(staging, `${randomUUID()}.raw`));
-  const paths = staged.files.map(({ path }) => path);
+  const [{ path, lineBytesMax }] = staged.files;
   try {
+    // Without buffer_size it would be 16 times the longest line.
     await connection.run(`create or replace temp table projected_raw as
       select header->>'source' as source, header->>'format' as format, try_cast(header->>'receivedAt' as timestamptz) as received_at,
         body, p as log_partition, o as log_offset
-      from (select o, p, try_cast(header as json) as header, body from read_csv([${paths.map(literal).join(', ')}],
+      from (select o, p, try_cast(header as json) as header, body from read_csv(${literal(path)},
         delim = '\u0001', quote = '', escape = '', header = false, auto_detect = false, ignore_errors = true, new_line = '\\n',
-        max_line_size = ${2 * recordBytesMax}, buffer_size = ${bufferBytes}, columns = {o: 'BIGINT', p: 'INTEGER', header: 'VARCHAR', body: 'VARCHAR'}))`);
+        max_line_size = ${lineBytesMax}, buffer_size = ${2 * lineBytesMax}, columns = {o: 'BIGINT', p: 'INTEGER', header: 'VARCHAR', body: 'VARCHAR'}))`);
     const file = await encodeParquet(connection, 'select * from projected_raw', tables.raw, staging);
     const counted = new Map((await rowsOf(connection, 'select log_partition as p, count(*) as n from projected_raw group by 1'))
       .map((row) => [Number(row['p']), Number(row['n'])]));
@@ -40,6 +37,6 @@ async function encodeRaw(batch: Batch, context: EncodeContext): Promise<EncodedB
     return { files: file === undefined ? [] : [{ table: 'raw', file }], fates };
   } finally {
     await connection.run('drop table if exists projected_raw');
-    await Promise.all(paths.map((path) => rm(path, { force: true })));
+    await rm(path, { force: true });
   }
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tables, type Column } from '#core/contract/tables.ts';
-import { recordBytesMax, type Topic } from '#core/log/log.ts';
+import type { Topic } from '#core/log/log.ts';
 import { identifier, literal, rowsOf } from '../duck.ts';
 import { duckType, encodeParquet } from '../encode.ts';
 import type { Batch } from '../gather.ts';
@@ -23,7 +23,7 @@ async function encodeRows(table: RowTable, batch: Batch, context: EncodeContext)
   const { connection, staging } = context;
   const spec = tables[table];
   const staged = await stageRows(batch, join(staging, `${randomUUID()}.${table}.ndjson`));
-  const path = staged.files[0]?.path ?? '';
+  const [{ path, lineBytesMax }] = staged.files;
   const temporary = `projected_${table}`;
   try {
     const own: readonly Column[] = spec.columns.filter(({ name }) => name !== 'log_partition' && name !== 'log_offset');
@@ -34,7 +34,7 @@ async function encodeRows(table: RowTable, batch: Batch, context: EncodeContext)
     await connection.run(`create or replace temp table ${temporary} as
       select ${select.join(', ')}, p as log_partition, o as log_offset
       from read_json(${literal(path)}, format = 'newline_delimited', ignore_errors = true,
-        maximum_object_size = ${2 * recordBytesMax}, columns = {o: 'BIGINT', p: 'INTEGER', ${columns.join(', ')}})
+        maximum_object_size = ${lineBytesMax}, columns = {o: 'BIGINT', p: 'INTEGER', ${columns.join(', ')}})
       where o is not null`);
     const seen = new Set((await rowsOf(connection, `select log_partition as p, log_offset as o from ${temporary}`))
       .map((row) => `${String(row['p'])}/${String(row['o'])}`));
