@@ -9,6 +9,8 @@ import { isWatershedError, WatershedError } from '#core/errors.ts';
  */
 export interface Server {
   readonly url: string;
+  /** `fetch` with the token; rejects with `unavailable` and what to do when nothing answers. */
+  readonly fetch: typeof fetch;
   request(path: string, options?: { method?: string; body?: unknown; accept?: string; signal?: AbortSignal }): Promise<Response>;
 }
 
@@ -22,18 +24,24 @@ export async function findServer(config: Config): Promise<Server> {
       hint: 'start Watershed once in this folder, set WATERSHED_DATA_DIR to its data, or give WATERSHED_ADMIN_TOKEN',
     });
   }
+  const send: typeof fetch = async (address, init = {}) => {
+    const headers = new Headers(init.headers);
+    headers.set('authorization', `Bearer ${token}`);
+    return await fetch(address, { ...init, headers }).catch((cause: unknown) => {
+      if (init.signal?.aborted === true) throw new WatershedError('cancelled', 'stopped', { cause });
+      throw new WatershedError('unavailable', `nothing answers at ${url}`, {
+        cause, hint: 'start it with `watershed start` (or `npm start`), or set WATERSHED_DATA_DIR to the folder of the one that runs',
+      });
+    });
+  };
   return {
     url,
+    fetch: send,
     async request(path, { method = 'GET', body, accept = 'application/json', signal } = {}) {
-      const response = await fetch(`${url}${path}`, {
+      const response = await send(`${url}${path}`, {
         method, ...(signal === undefined ? {} : { signal }),
-        headers: { authorization: `Bearer ${token}`, accept, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+        headers: { accept, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      }).catch((cause: unknown) => {
-        if (signal?.aborted) throw new WatershedError('cancelled', 'stopped', { cause });
-        throw new WatershedError('unavailable', `nothing answers at ${url}`, {
-          cause, hint: 'start it with `watershed start` (or `npm start`), or set WATERSHED_DATA_DIR to the folder of the one that runs',
-        });
       });
       if (!response.ok) throw await problem(response);
       return response;

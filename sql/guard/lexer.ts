@@ -6,9 +6,16 @@ export interface Token {
 }
 
 // DuckDB takes these for white space too: no-break space, the zero-width ones, the BOM and U+3000's kin.
-const space = /[\s\u00a0\u1680\u2000-\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff]/u;
-const wordStart = /[\p{L}_\u{80}-\u{10ffff}]/u;
-const wordPart = /[\p{L}\p{N}_$\u{80}-\u{10ffff}]/u;
+const spaces = /[\s\u00a0\u1680\u2000-\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff]+/uy;
+const word =
+  /[\p{L}_\u{80}-\u{10ffff}](?:(?![\s\u00a0\u1680\u2000-\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff])[\p{L}\p{N}_$\u{80}-\u{10ffff}])*/uy;
+const commentMark = /\/\*|\*\//g;
+
+/** Where a match that begins at `at` ends; `at` where there is none. A text of a megabyte is cut in a moment. */
+function endOf(pattern: RegExp, sql: string, at: number): number {
+  pattern.lastIndex = at;
+  return pattern.test(sql) ? pattern.lastIndex : at;
+}
 
 /**
  * Cuts SQL into tokens, as PostgreSQL's scanner (DuckDB's model) does: nested comments, dollar quotes, E'' strings.
@@ -32,21 +39,21 @@ export function tokens(sql: string): Token[] {
 
 /** The end of white space or of one comment that begins at `at`, or `at` where neither does. */
 function skipBlank(sql: string, at: number): number {
-  if (space.test(charAt(sql, at))) return at + 1;
+  const blank = endOf(spaces, sql, at);
+  if (blank > at) return blank;
   if (sql.startsWith('--', at)) {
     const end = sql.indexOf('\n', at);
     return end === -1 ? sql.length : end + 1;
   }
   if (!sql.startsWith('/*', at)) return at;
   let depth = 0;
-  for (let index = at; index < sql.length; index++) {
-    const mark = sql.slice(index, index + 2);
-    if (mark !== '/*' && mark !== '*/') continue;
-    depth += mark === '/*' ? 1 : -1;
-    index += 1;
-    if (depth === 0) return index + 1;
+  for (let index = at; ;) {
+    const next = endOf(commentMark, sql, index);
+    if (next === index) return sql.length;
+    depth += sql[next - 1] === '*' ? 1 : -1;
+    index = next;
+    if (depth === 0) return index;
   }
-  return sql.length;
 }
 
 function readToken(sql: string, start: number): Token {
@@ -60,12 +67,8 @@ function readToken(sql: string, start: number): Token {
     const match = /^(0[xX][0-9a-fA-F_]+|[0-9_]*\.?[0-9_]*([eE][+-]?[0-9]+)?)/.exec(sql.slice(start, start + 400));
     return { kind: 'number', start, end: start + Math.max(1, match?.[0].length ?? 1) };
   }
-  if (wordStart.test(first)) {
-    let end = start + first.length;
-    while (end < sql.length && wordPart.test(charAt(sql, end)) && !space.test(charAt(sql, end)))
-      end += charAt(sql, end).length;
-    return { kind: 'word', start, end };
-  }
+  const wordEnd = endOf(word, sql, start);
+  if (wordEnd > start) return { kind: 'word', start, end: wordEnd };
   return { kind: 'symbol', start, end: start + first.length };
 }
 

@@ -33,6 +33,11 @@ export const formats: readonly Format[] = [
   },
 ];
 
+/** A format by its name; JSON where there is none of that name. */
+export function formatNamed(name: string): Format {
+  return formats.find((format) => format.name === name) ?? jsonFormat;
+}
+
 /**
  * The format a request asks for: `?format=`, else the first of Accept that we have, else JSON. `bad_request` for an
  * unknown one.

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { cp, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { jest } from '@jest/globals';
 import { tableFromIPC } from 'apache-arrow';
@@ -202,6 +202,46 @@ test('a long statement is started, asked after, fetched and thrown away', async 
   expect(all.statements.length).toBe(2);
   expect((await request('DELETE', `/api/statements/${endless.id}`)).status).toBe(204);
   expect(await (await ask({ sql: 'SELECT 1' })).json()).toMatchObject({ rowCount: 1 });
+});
+
+test('what was done is still there after a restart, and what ran is said to have failed', async () => {
+  const folder = join(lake.folder, 'kept results');
+  const open = async (): Promise<HttpServer> =>
+    await createHttpServer({
+      engine: lake.engine(), auth: pretendedAuth(), limits: roomyLimits, metrics: createMetrics(), logger: silentLogger,
+      clock: systemClock, resultsFolder: folder,
+    });
+  const call = async (to: HttpServer, method: 'GET' | 'POST', path: string, sql?: string): Promise<unknown> => {
+    const payload = sql === undefined ? {} : { payload: { sql } };
+    return (await to.app.inject({ method, url: path, headers: { ...bearer, host: 'localhost' }, ...payload })).json();
+  };
+  const idOf = (started: unknown): string => (started as { id: string }).id;
+  const first = await open();
+  const done = idOf(await call(first, 'POST', '/api/statements', 'SELECT count(*) AS n FROM posts'));
+  const endless = idOf(
+    await call(first, 'POST', '/api/statements', 'SELECT sum(a.likes * b.likes) FROM posts a, posts b, posts c'),
+  );
+  for (;;) {
+    const { status } = (await call(first, 'GET', `/api/statements/${done}`)) as { status: string };
+    if (status === 'done') break;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  // As it lies there when the process is killed at this moment.
+  await cp(folder, `${folder} of a killed one`, { recursive: true });
+  await first[Symbol.asyncDispose]();
+  for (const left of [folder, `${folder} of a killed one`]) {
+    if (left !== folder) {
+      await rm(folder, { recursive: true });
+      await rename(left, folder);
+    }
+    const second = await open();
+    expect(await call(second, 'GET', `/api/statements/${done}`)).toMatchObject({ status: 'done', rowCount: 1 });
+    expect(await call(second, 'GET', `/api/statements/${done}/result`)).toMatchObject({ rows: [[5000]] });
+    const failed = { code: 'unavailable', detail: 'the server was restarted while the statement ran' };
+    expect(await call(second, 'GET', `/api/statements/${endless}`)).toMatchObject({ status: 'failed', error: failed });
+    expect(await call(second, 'GET', `/api/statements/${endless}/result`)).toMatchObject(failed);
+    await second[Symbol.asyncDispose]();
+  }
 });
 
 test('the typed client keeps every digit and gives the errors of the server', async () => {

@@ -36,7 +36,7 @@ export interface HttpServerOptions {
   readonly webRoot?: string | undefined;
   /** Where saved queries are kept; without it there are none. */
   readonly database?: Database;
-  /** A folder of our own for the results of long statements, emptied at start; without it there are none. */
+  /** A folder of our own for the results of long statements, kept over restarts; without it there are none. */
   readonly resultsFolder?: string;
   /** A folder for rows that slow clients leave lying; without it they hold the engine back. */
   readonly spoolFolder?: string;

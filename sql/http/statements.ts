@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { can, type Principal } from '#core/auth/access.ts';
@@ -10,8 +9,9 @@ import { isWatershedError, WatershedError } from '#core/errors.ts';
 import type { Logger } from '#core/logger.ts';
 import type { Engine, Limits, Param, ResultColumn } from '../engine/engine.ts';
 import { bodyOf } from './bodies.ts';
-import type { Format } from './formats.ts';
+import { type Format, formatNamed } from './formats.ts';
 import { knownError, type Problem, problemOf } from './problems.ts';
+import { interruptedInfo, keepInfo, keptMs, removeFiles, restoreStatements, rowsPath } from './statement-files.ts';
 
 /** A statement that runs on while its client is away. */
 export interface StatementInfo {
@@ -49,8 +49,6 @@ export interface LongStatements extends AsyncDisposable {
   remove(id: string, principal: Principal): Promise<void>;
 }
 
-/** Results are kept this long. */
-const keptMs = 3_600_000;
 /** Statements of one user that run or wait to be fetched. */
 const perUserMax = 20;
 
@@ -58,7 +56,6 @@ interface Job {
   info: StatementInfo;
   readonly format: Format;
   readonly path: string;
-  readonly mayReadStore: boolean;
   readonly startedMs: number;
   readonly stop: AbortController;
   cancelExpiry: (() => void) | undefined;
@@ -66,7 +63,8 @@ interface Job {
 }
 
 /**
- * Long statements, with their results in files of a folder that is emptied at start: they live as long as the server.
+ * Long statements, with their results in files of a folder of their own. What is done is there for an hour, whatever
+ * becomes of the server; what ran when it ended is told as failed by the next one.
  */
 export async function createLongStatements(deps: {
   engine: Engine;
@@ -76,21 +74,30 @@ export async function createLongStatements(deps: {
 }): Promise<LongStatements> {
   const { engine, folder, clock, logger } = deps;
   const jobs = new Map<string, Job>();
-  await rm(folder, { recursive: true, force: true });
+  let isStopping = false;
   await mkdir(folder, { recursive: true, mode: 0o700 });
 
+  const expire = (id: string, job: Job): void => {
+    const leftMs = Math.max(0, Date.parse(job.info.expiresAt ?? '') - clock.now());
+    job.cancelExpiry = clock.timer(leftMs, () => void discard(id, job));
+  };
   const discard = async (id: string, job: Job): Promise<void> => {
     jobs.delete(id);
     job.cancelExpiry?.();
     job.stop.abort(new WatershedError('cancelled', 'the statement was removed'));
     await job.running;
-    await rm(job.path, { force: true });
+    await removeFiles(folder, id);
   };
+  for (const info of await restoreStatements(folder, clock.now(), logger)) {
+    const job = jobOf(info, formatNamed(info.format), rowsPath(folder, info.id), clock);
+    jobs.set(info.id, job);
+    expire(info.id, job);
+  }
   const found = (id: string, principal: Principal): Job => {
     const job = jobs.get(id);
     if (job !== undefined && (job.info.user === principal.name || principal.kind === 'admin')) return job;
     throw new WatershedError('not_found', `there is no statement ${id}`, {
-      hint: 'Results are kept for an hour, and until the server stops.',
+      hint: 'Results are kept for an hour.',
     });
   };
   return {
@@ -112,21 +119,15 @@ export async function createLongStatements(deps: {
         startedAt: new Date(clock.now()).toISOString(),
         elapsedMs: 0,
       };
-      const job: Job = {
-        info,
-        format,
-        path: join(folder, id),
-        mayReadStore: can(principal, 'read_store'),
-        startedMs: clock.monotonic(),
-        stop: new AbortController(),
-        cancelExpiry: undefined,
-        running: Promise.resolve(),
-      };
+      const job = jobOf(info, format, rowsPath(folder, id), clock);
       jobs.set(id, job);
-      job.running = runJob(engine, job, request, clock, logger).finally(() => {
-        if (!jobs.has(id)) return;
-        job.info = { ...job.info, expiresAt: new Date(clock.now() + keptMs).toISOString() };
-        job.cancelExpiry = clock.timer(keptMs, () => void discard(id, job));
+      const keep = async (known: StatementInfo): Promise<void> => {
+        if (jobs.has(id)) await keepInfo(folder, known);
+      };
+      const mayReadStore = can(principal, 'read_store');
+      const work = { ...request, mayReadStore, keep, wasStopped: () => isStopping };
+      job.running = runJob(engine, job, work, clock, logger).finally(() => {
+        if (jobs.has(id) && !isStopping) expire(id, job);
       });
       return info;
     },
@@ -155,35 +156,54 @@ export async function createLongStatements(deps: {
       await discard(id, found(id, principal));
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all([...jobs].map(async ([id, job]) => await discard(id, job)));
-      await rm(folder, { recursive: true, force: true });
+      isStopping = true;
+      await Promise.all(
+        [...jobs.values()].map(async (job) => {
+          job.cancelExpiry?.();
+          job.stop.abort(new WatershedError('cancelled', 'the server is stopping'));
+          await job.running;
+        }),
+      );
     },
   };
+}
+
+function jobOf(info: StatementInfo, format: Format, path: string, clock: Clock): Job {
+  const stop = new AbortController();
+  const startedMs = clock.monotonic();
+  return { info, format, path, startedMs, stop, cancelExpiry: undefined, running: Promise.resolve() };
 }
 
 function shown(job: Job, clock: Clock): StatementInfo {
   return job.info.status === 'running' ? { ...job.info, elapsedMs: clock.monotonic() - job.startedMs } : job.info;
 }
 
+type Work = Parameters<LongStatements['start']>[0] & {
+  readonly mayReadStore: boolean;
+  /** Writes down what is known, unless the statement was thrown away. */
+  readonly keep: (info: StatementInfo) => Promise<void>;
+  readonly wasStopped: () => boolean;
+};
+
 /** Runs the statement into its file and keeps its state. Never rejects. */
-async function runJob(
-  engine: Engine,
-  job: Job,
-  request: Parameters<LongStatements['start']>[0],
-  clock: Clock,
-  logger: Logger,
-): Promise<void> {
-  const { sql, params, limits, limited, format } = request;
-  const end = (more: Partial<StatementInfo>): void => {
+async function runJob(engine: Engine, job: Job, work: Work, clock: Clock, logger: Logger): Promise<void> {
+  const { sql, params, limits, limited, format, mayReadStore, keep } = work;
+  const end = async (more: Partial<StatementInfo>): Promise<void> => {
     const { percent: _percent, ...info } = job.info;
-    job.info = { ...info, ...more, elapsedMs: clock.monotonic() - job.startedMs };
+    const elapsedMs = clock.monotonic() - job.startedMs;
+    const expiresAt = new Date(clock.now() + keptMs).toISOString();
+    const ended: StatementInfo = { ...info, ...more, elapsedMs, expiresAt };
+    // Written down before it is told. Where that fails the statement is done all the same, until a restart.
+    await keep(ended).catch((error: unknown) => logger.warn('statement_not_kept', { id: info.id, error }));
+    job.info = ended;
   };
   try {
+    await keep(job.info);
     const result = await engine.run({
       sql,
       params,
       user: job.info.user,
-      mayReadStore: job.mayReadStore,
+      mayReadStore,
       encoding: format.encoding,
       limits,
       signal: job.stop.signal,
@@ -197,13 +217,11 @@ async function runJob(
       createWriteStream(job.path, { mode: 0o600 }),
     );
     const { rows, bytes, truncated } = await result.summary;
-    end({ status: 'done', rowCount: rows, bytes, truncated });
+    await end({ status: 'done', rowCount: rows, bytes, truncated });
   } catch (error) {
     await rm(job.path, { force: true }).catch(() => undefined);
-    end(
-      isWatershedError(error, 'cancelled')
-        ? { status: 'cancelled' }
-        : { status: 'failed', error: problemOf(knownError(error, logger)) },
-    );
+    if (work.wasStopped()) await end(interruptedInfo(job.info, clock.now()));
+    else if (isWatershedError(error, 'cancelled')) await end({ status: 'cancelled' });
+    else await end({ status: 'failed', error: problemOf(knownError(error, logger)) });
   }
 }

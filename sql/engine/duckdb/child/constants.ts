@@ -9,7 +9,7 @@ import {
 } from '@duckdb/node-api';
 import { messageOf, WatershedError } from '#core/errors.ts';
 import type { Filter } from '#warehouse/table/scan.ts';
-import { isObject, type Json, type JsonObject, listOf, parseTree } from '../../../guard/tree.ts';
+import { isObject, type Json, type JsonObject, listOf, objectOf, parseTree, textOf } from '../../../guard/tree.ts';
 import type { Comparison, Travel } from '../../../guard/verdict.ts';
 import type { Param } from '../../engine.ts';
 
@@ -26,7 +26,12 @@ export function createConstants(
     async filter(comparisons) {
       const parts: Filter[] = [];
       for (const { column, operator, values } of comparisons) {
-        const constants = (await Promise.all(values.map((value) => tryEvaluate(connection, value, params)))).map(plain);
+        if (values.length > listedMax) continue;
+        const constants = (
+          await Promise.all(
+            values.map(async (value) => literal(value) ?? (await tryEvaluate(connection, value, params))),
+          )
+        ).map(plain);
         const known = constants.filter((value) => value !== undefined);
         if (known.length < constants.length) continue;
         const [value] = known;
@@ -54,6 +59,20 @@ export function createConstants(
       });
     },
   };
+}
+
+/** Of longer lists nothing is said: each value would be held against each file. */
+const listedMax = 1_000;
+
+/** Text, or a number that is held exactly, as it stands in the tree: the usual case, which needs no engine. */
+function literal(node: JsonObject): string | number | undefined {
+  const constant = textOf(node, 'class') === 'CONSTANT' ? objectOf(node, 'value') : undefined;
+  const type = constant === undefined ? undefined : objectOf(constant, 'type');
+  if (constant === undefined || type === undefined || constant['is_null'] === true) return undefined;
+  const { value } = constant;
+  const id = textOf(type, 'id');
+  if (typeof value === 'string' && id === 'VARCHAR') return value;
+  return typeof value === 'number' && ['INTEGER', 'BIGINT'].includes(id) ? value : undefined;
 }
 
 /** As the planner takes it: instants as microseconds, whole numbers, text, booleans; undefined for anything else. */
