@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { systemClock } from '#core/clock.ts';
 import { openDatabase } from '#core/database/database.ts';
 import { openFileStore } from '#core/store/file.ts';
+import type { Store } from '#core/store/store.ts';
 import { openLake, type BackupLake } from '#test/backup-lake.ts';
 import { startPostgres, type TestPostgres } from '#test/services/postgres.ts';
 import { backUp } from './backup.ts';
@@ -77,6 +78,21 @@ test('what was restored in another folder is the same, row by row, and the write
   const expected = Array.from({ length: 900 }, (_, number) => number).filter((number) => number % 7 !== 3).map(String);
   expect(ids.toSorted()).toEqual(expected.toSorted());
 }, 120_000);
+
+test('what nobody names may go while the backup runs, and older snapshots are not in it', async () => {
+  const { store } = lake.foundation;
+  const vanishing: Store = { ...store, list: async function* list(prefix) {
+    yield* store.list(prefix);
+    yield { key: 'state/of-a-job', bytes: 7, modifiedAtMs: 0 };
+  } };
+  const path = join(work, 'vanishing.tar.zst');
+  const about = await backUp(path, { database: lake.foundation.database, store: vanishing, clock: systemClock });
+  expect(about.objects.map(({ key }) => key)).not.toContain('state/of-a-job');
+  // Three commits and more were made; of each table the newest is there.
+  const lists = about.objects.filter(({ kind }) => kind === 'list').map(({ key }) => key.split('/')[1]);
+  expect(lists).toContain('posts');
+  expect(new Set(lists).size).toBe(lists.length);
+}, 60_000);
 
 test('no file of the restored lake names the place it came from', async () => {
   const place = await freshPlace();

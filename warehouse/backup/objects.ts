@@ -3,9 +3,11 @@ import { WatershedError } from '#core/errors.ts';
 import { canonicalPath, type Store } from '#core/store/store.ts';
 import { asComplex, pairOf, type AvroSchema } from '../table/avro.ts';
 import { readAvro, writeAvro } from '../table/avro-file.ts';
+import { expireSnapshots } from '../table/expire.ts';
 import { createTableCache, loadManifest, loadManifestList, loadMetadata, storeKey } from '../table/files.ts';
 import { formatJson, parseJson } from '../table/json.ts';
 import { status } from '../table/manifest.ts';
+import { serialiseMetadata, type TableMetadata } from '../table/metadata.ts';
 
 /** Iceberg names every file by its full path: metadata, lists and manifests are written anew when a lake moves. */
 export type ObjectKind = 'plain' | 'manifest' | 'list' | 'metadata';
@@ -20,23 +22,34 @@ export interface Reach {
   readonly objects: readonly FoundObject[];
   /** Files of position deletes hold paths within: such a lake can be restored at its own address only. */
   readonly positionDeletes: boolean;
+  /** Metadata files without the snapshots that are left out, by key. */
+  readonly trimmed: ReadonlyMap<string, Uint8Array>;
+  /** Keys beside the tables that a table names in its properties: what a job keeps until its next commit. */
+  readonly named: ReadonlySet<string>;
+  /** Keys beside the tables that nothing names: they may go at any time, and are not missed. */
+  readonly loose: ReadonlySet<string>;
 }
 
 const order: readonly ObjectKind[] = ['plain', 'manifest', 'list', 'metadata'];
 
 /**
- * Everything that the metadata files of tables reach, all snapshots included, and what lies in the store beside the
- * tables.
+ * Everything that the newest snapshots of tables (and what branches and tags name) reach, and what lies in the store
+ * beside the tables. Older snapshots are left out: in a lake that is written to, upkeep takes some of their files away
+ * each half minute, and no backup would come to its end.
  */
 export async function reach(store: Store, locations: readonly string[], views: readonly string[]): Promise<Reach> {
   const found = new Map<string, ObjectKind>();
   const folders: string[] = [];
+  const trimmed = new Map<string, Uint8Array>();
+  const values = new Set<string>();
   let positionDeletes = false;
   for (const location of views) found.set(storeKey(store, location), 'metadata');
   for (const location of locations) {
     const cache = createTableCache();
-    const metadata = await loadMetadata(store, cache, location);
+    const metadata = withoutHistory(await loadMetadata(store, cache, location));
     found.set(storeKey(store, location), 'metadata');
+    trimmed.set(storeKey(store, location), metadataBytes(location, metadata));
+    for (const value of Object.values(metadata.properties)) values.add(value);
     folders.push(`${storeKey(store, metadata.location)}/`);
     for (const { 'statistics-path': path } of [...metadata.statistics ?? [], ...metadata['partition-statistics'] ?? []]) {
       found.set(storeKey(store, path), 'plain');
@@ -56,12 +69,25 @@ export async function reach(store: Store, locations: readonly string[], views: r
       }
     }
   }
+  const [named, loose] = [new Set<string>(), new Set<string>()];
   for await (const { key } of store.list('')) {
-    if (!folders.some((folder) => key.startsWith(folder))) found.set(key, found.get(key) ?? 'plain');
+    if (folders.some((folder) => key.startsWith(folder))) continue;
+    if (!found.has(key)) (values.has(key) ? named : loose).add(key);
+    found.set(key, found.get(key) ?? 'plain');
   }
   const objects = [...found].map(([key, kind]) => ({ key, kind }))
     .toSorted((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
-  return { objects, positionDeletes };
+  return { objects, positionDeletes, trimmed, named, loose };
+}
+
+function withoutHistory(metadata: TableMetadata): TableMetadata {
+  return expireSnapshots(metadata, { olderThanMs: Number.POSITIVE_INFINITY, keep: 1 });
+}
+
+/** Readers in Java tell compression by the file's name. */
+function metadataBytes(path: string, metadata: TableMetadata): Uint8Array {
+  const plain = serialiseMetadata(metadata);
+  return /\.gz\.metadata\.json$|\.gz$/.test(path) ? gzipSync(plain) : plain;
 }
 
 /** Where things were and where they go. */

@@ -21,10 +21,10 @@ const record = (format: PostFormat, post: object): Buffer => encodeEnvelope(
   { source: format === 'bluesky' ? 'bluesky' : 'x', format, events: [{ id: 'flood', matched: [] }], receivedAt: '2026-01-01T00:00:00.000Z', account: '' },
   Buffer.from(JSON.stringify(post)));
 
-test('all landings at once, with posts of every network, stay within 100 MB: buffers follow the longest line, not the longest one allowed', async () => {
+test('all landings at once, with posts of every network, stay within 200 MB: buffers follow the longest line, not the longest one allowed', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'watershed-little-'));
   try {
-    await using duck = await openDuck({ staging: join(folder, 'staging'), memoryBytes: 100e6, threads: 2 });
+    await using duck = await openDuck({ staging: join(folder, 'staging'), memoryBytes: 200e6, threads: 2 });
     const posts = batchOf([
       record('crisislex', { id: '348351442404376578', text: 'flood downtown' }),
       record('x.v2', { data: { id: '1800000000000000001', text: 'flood', author_id: '7', created_at: '2026-01-01T00:00:00.000Z' } }),
