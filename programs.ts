@@ -19,6 +19,7 @@ import { createSamples, ingestProgram } from '#ingest/main.ts';
 import { alertRoutes } from '#sql/http/alerts.ts';
 import { reportRoutes } from '#sql/http/reports.ts';
 import { eventRoutes } from '#sql/http/events.ts';
+import { jobRoutes } from '#sql/http/jobs.ts';
 import { previewOn } from '#sql/http/preview.ts';
 import { liveRoutes } from '#sql/http/live.ts';
 import { operationsRoutes } from '#sql/http/operations.ts';
@@ -126,8 +127,9 @@ export async function sql({ foundation, warehouse: lake, stack, note }: Ground, 
   const auth = openAuth({ database, adminToken: token, clock });
   const engine = stack.use(await openEngine(foundation, lake.catalog, lake.cache));
   const { routes } = reports(foundation);
+  const queue = stack.use(await openQueue(foundation));
   const doors = stack.use(await openDoors({
-    foundation, auth, engine, plugins: [eventRoutes({ registry, preview: previewOn(engine, config.WATERSHED_SQL_TIMEOUT_MS) }), tokenRoutes({ auth }), ...routes, ...pageRoutes(foundation, lake, engine)],
+    foundation, auth, engine, plugins: [eventRoutes({ registry, preview: previewOn(engine, config.WATERSHED_SQL_TIMEOUT_MS) }), tokenRoutes({ auth }), jobRoutes({ queue }), ...routes, ...pageRoutes(foundation, lake, engine)],
     status: async () => ({
       progress: await readProgress(foundation), collectors: await readCollectors(database), ...await status(),
     }),

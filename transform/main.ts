@@ -5,7 +5,7 @@ import type { Clock } from '#core/clock.ts';
 import type { Config } from '#core/config.ts';
 import { WatershedError } from '#core/errors.ts';
 import type { Foundation } from '#core/main.ts';
-import type { Queue } from '#core/queue/queue.ts';
+import { jobNames, type Queue } from '#core/queue/queue.ts';
 import type { Service } from '#core/service.ts';
 import { openDuck } from '#warehouse/duck.ts';
 import type { Warehouse } from '#warehouse/main.ts';
@@ -54,38 +54,34 @@ export async function openTransform(
     duck,
     crashPoint: () => undefined,
   };
-  const runner: Runner = createRunner({
-    queue,
-    clock,
-    metrics,
-    logger: logger.child('jobs'),
-    jobs: [
-      classifyJob({
-        ...lake,
-        metrics,
-        classifier,
-        logIdentity: await log.identity('posts'),
-        onCommit: () => runner.hint('activity'),
-      }),
-      activityJob(lake),
-      upkeepJob({
-        context: lake,
-        duck,
-        retentionMs: upkeepRetentionMs(config),
-        limits: { ...upkeepLimits, hotBytesMax: config.WATERSHED_HOT_BYTES },
-        logger: logger.child('upkeep'),
-        metrics,
-      }),
-      orphansJob({
-        context: lake,
-        minAgeMs: orphanAgeMs(config),
-        modelVersion: classifier.version,
-        logger: logger.child('orphans'),
-        metrics,
-      }),
-      ...more,
-    ],
-  });
+  const jobs: JobDefinition[] = [
+    classifyJob({
+      ...lake,
+      metrics,
+      classifier,
+      logIdentity: await log.identity('posts'),
+      onCommit: () => runner.hint('activity'),
+    }),
+    activityJob(lake),
+    upkeepJob({
+      context: lake,
+      duck,
+      retentionMs: upkeepRetentionMs(config),
+      limits: { ...upkeepLimits, hotBytesMax: config.WATERSHED_HOT_BYTES },
+      logger: logger.child('upkeep'),
+      metrics,
+    }),
+    orphansJob({
+      context: lake,
+      minAgeMs: orphanAgeMs(config),
+      modelVersion: classifier.version,
+      logger: logger.child('orphans'),
+      metrics,
+    }),
+    ...more,
+  ];
+  expectKnown(jobs);
+  const runner: Runner = createRunner({ queue, clock, metrics, logger: logger.child('jobs'), jobs });
   const owned = stack.move();
   return {
     service: runner.service,
@@ -97,6 +93,13 @@ export async function openTransform(
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** The API and the board list the kinds of jobs by the names that stand in core/queue. */
+function expectKnown(jobs: readonly JobDefinition[]): void {
+  const names: readonly string[] = jobNames;
+  const unknown = jobs.find(({ name }) => !names.includes(name));
+  if (unknown !== undefined) throw new WatershedError('internal', `job ${unknown.name} does not stand in core/queue/queue.ts`);
 }
 
 /** Files stay at least this long after the commit that let go of them: a statement or job may still be reading them. */

@@ -1,6 +1,6 @@
 import type { Job as BullJob, JobsOptions, RepeatOptions, WorkerOptions } from 'bullmq';
 import { isWatershedError, messageOf, systemCode, WatershedError } from '../errors.ts';
-import type { Job, JobHandler, JobRequest, Queue, QueueStats, Schedule, WorkOptions } from './queue.ts';
+import type { Job, JobHandler, JobRecord, JobRequest, Queue, QueueStats, Schedule, WorkOptions } from './queue.ts';
 
 /**
  * The name of a BullMQ job is our job's id: BullMQ's own ids are taken as long as a job is kept, also when it has
@@ -24,7 +24,22 @@ interface BullQueue extends Emitter {
     start: number,
     end: number,
   ): Promise<{ name: string; failedReason: string; finishedOn?: number | undefined; timestamp: number }[]>;
+  getJobs(types: BullState[], start: number, end: number): Promise<(ListedJob | undefined)[]>;
   close(): Promise<void>;
+}
+
+type BullState = 'waiting' | 'delayed' | 'active' | 'completed' | 'failed';
+
+/** What is read of a job of BullMQ. */
+interface ListedJob {
+  readonly name: string;
+  readonly timestamp: number;
+  readonly attemptsMade: number;
+  readonly processedOn?: number | undefined;
+  readonly finishedOn?: number | undefined;
+  readonly progress: unknown;
+  readonly failedReason?: string | undefined;
+  retry(state: 'failed'): Promise<void>;
 }
 
 interface BullWorker extends Emitter {
@@ -110,6 +125,9 @@ export function createBullmqQueue(backend: BullmqBackend, { backoffMs = 1000 }: 
         await queueOf(name).removeJobScheduler(id);
       }),
     stats: (name) => ask(`count the jobs of ${name}`, () => statsOf(queueOf(name))),
+    recent: (name, limit) => ask(`list the jobs of ${name}`, () => recentOf(queueOf(name), limit)),
+    retryFailed: (name) => ask(`put the jobs of ${name} back`, () => retryAll(queueOf(name))),
+    board: queueOf,
     async [Symbol.asyncDispose]() {
       await Promise.all([...workers].map(closeWorker));
       await Promise.all([...queues.values()].map((queue) => queue.close()));
@@ -158,6 +176,51 @@ async function statsOf(queue: BullQueue): Promise<QueueStats> {
         ? undefined
         : { id: last.name, reason: last.failedReason, at: new Date(last.finishedOn ?? last.timestamp).toISOString() },
   };
+}
+
+const states: readonly BullState[] = ['active', 'failed', 'completed', 'delayed', 'waiting'];
+
+async function recentOf(queue: BullQueue, limit: number): Promise<readonly JobRecord[]> {
+  const found = await Promise.all(
+    states.map(async (state) =>
+      // One that ends while it is listed is undefined.
+      (await queue.getJobs([state], 0, limit - 1)).flatMap((job) => (job === undefined ? [] : [recordOf(job, state)])),
+    ),
+  );
+  const touched = ({ finishedAt, startedAt, queuedAt }: JobRecord): string => finishedAt ?? startedAt ?? queuedAt;
+  return found.flat().toSorted((a, b) => (touched(a) < touched(b) ? 1 : -1));
+}
+
+function recordOf(job: ListedJob, state: BullState): JobRecord {
+  const at = (ms: number | undefined): string | undefined => (ms === undefined ? undefined : new Date(ms).toISOString());
+  const { processedOn, finishedOn } = job;
+  return {
+    id: job.name,
+    state,
+    attempts: job.attemptsMade + (state === 'active' ? 1 : 0),
+    queuedAt: new Date(job.timestamp).toISOString(),
+    startedAt: at(processedOn),
+    finishedAt: at(finishedOn),
+    durationMs: processedOn === undefined || finishedOn === undefined ? undefined : finishedOn - processedOn,
+    progress: job.progress,
+    error: job.failedReason === undefined || job.failedReason === '' ? undefined : job.failedReason,
+  };
+}
+
+/** Failed jobs are put back so many at a time. */
+const retriedAtOnce = 100;
+
+async function retryAll(queue: BullQueue): Promise<number> {
+  let retried = 0;
+  // Those that fail again meanwhile are not put back again.
+  const { failed = 0 } = await queue.getJobCounts('failed');
+  while (retried < failed) {
+    const jobs = await queue.getJobs(['failed'], 0, Math.min(retriedAtOnce, failed - retried) - 1);
+    if (jobs.length === 0) break;
+    for (const job of jobs) await job?.retry('failed');
+    retried += jobs.length;
+  }
+  return retried;
 }
 
 /** Errors of the connection come back with the next call; an `error` event nobody listens to would end the process. */

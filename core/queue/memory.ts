@@ -1,13 +1,14 @@
 import { Cron } from 'croner';
 import type { Clock } from '../clock.ts';
 import { messageOf } from '../errors.ts';
-import type { Job, JobHandler, JobRequest, Queue, QueueStats, Schedule } from './queue.ts';
+import type { Job, JobHandler, JobRecord, JobRequest, Queue, QueueStats, Schedule } from './queue.ts';
 
 interface Held {
   readonly request: JobRequest;
   /** Undefined for a job of a schedule, which is not told apart by its id. */
   readonly key: string | undefined;
   attempt: number;
+  record: JobRecord;
 }
 
 interface MemoryWorker {
@@ -31,11 +32,17 @@ export function createMemoryQueue(clock: Clock, { backoffMs = 1000 }: { readonly
     schedule: async (name, id, when, job) => jobsOf(name).schedule(id, when, job),
     unschedule: async (name, id) => jobsOf(name).unschedule(id),
     stats: async (name) => jobsOf(name).stats(),
+    recent: async (name, limit) => jobsOf(name).recent(limit),
+    retryFailed: async (name) => jobsOf(name).retryFailed(),
+    board: undefined,
     async [Symbol.asyncDispose]() {
       await Promise.all([...queues.values()].map((jobs) => jobs.close()));
     },
   };
 }
+
+/** Jobs that are done are kept for people to look at. */
+const doneMax = 1000;
 
 class MemoryJobs {
   readonly #clock: Clock;
@@ -45,7 +52,9 @@ class MemoryJobs {
   readonly #delayed = new Map<Held, () => void>();
   readonly #schedules = new Map<string, () => void>();
   readonly #workers = new Set<MemoryWorker>();
-  readonly #failed: { id: string; reason: string; at: string }[] = [];
+  readonly #failed: Held[] = [];
+  readonly #active = new Set<Held>();
+  readonly #done: Held[] = [];
   #completed = 0;
 
   constructor(clock: Clock, backoffMs: number) {
@@ -56,7 +65,7 @@ class MemoryJobs {
   enqueue(request: JobRequest): void {
     if (this.#held.has(request.id)) return;
     this.#held.add(request.id);
-    this.#later({ request: copyOf(request), key: request.id, attempt: 1 }, request.delayMs ?? 0);
+    this.#later(this.#hold(request, request.id), request.delayMs ?? 0);
   }
 
   work(concurrency: number, handler: JobHandler): AsyncDisposable {
@@ -76,7 +85,7 @@ class MemoryJobs {
       this.#schedules.set(
         id,
         this.#clock.timer(at - now, () => {
-          this.#later({ request: copyOf(request), key: undefined, attempt: 1 }, 0);
+          this.#later(this.#hold(request, undefined), 0);
           next();
         }),
       );
@@ -89,7 +98,37 @@ class MemoryJobs {
     this.#schedules.delete(id);
   }
 
+  #hold(request: JobRequest, key: string | undefined): Held {
+    const record: JobRecord = {
+      id: request.id, state: 'waiting', attempts: 0, queuedAt: this.#now(), startedAt: undefined, finishedAt: undefined,
+      durationMs: undefined, progress: 0, error: undefined,
+    };
+    return { request: copyOf(request), key, attempt: 1, record };
+  }
+
+  #now(): string {
+    return new Date(this.#clock.now()).toISOString();
+  }
+
+  recent(limit: number): readonly JobRecord[] {
+    const of = (state: JobRecord['state'], held: Iterable<Held>): JobRecord[] =>
+      [...held].slice(-limit).map(({ record }) => ({ ...record, state }));
+    const all = [
+      ...of('active', this.#active), ...of('failed', this.#failed), ...of('completed', this.#done),
+      ...of('delayed', this.#delayed.keys()), ...of('waiting', this.#waiting),
+    ];
+    const touched = ({ finishedAt, startedAt, queuedAt }: JobRecord): string => finishedAt ?? startedAt ?? queuedAt;
+    return all.toSorted((a, b) => (touched(a) < touched(b) ? 1 : -1));
+  }
+
+  retryFailed(): number {
+    const failed = this.#failed.splice(0);
+    for (const held of failed) this.#later(held, 0);
+    return failed.length;
+  }
+
   stats(): QueueStats {
+    const last = this.#failed.at(-1)?.record;
     const active = [...this.#workers].reduce((sum, { running }) => sum + running.size, 0);
     return {
       waiting: this.#waiting.length,
@@ -97,7 +136,7 @@ class MemoryJobs {
       delayed: this.#delayed.size + this.#schedules.size,
       failed: this.#failed.length,
       completed: this.#completed,
-      lastFailure: this.#failed.at(-1),
+      lastFailure: last && { id: last.id, reason: last.error ?? '', at: last.finishedAt ?? last.queuedAt },
     };
   }
 
@@ -144,24 +183,35 @@ class MemoryJobs {
 
   async #handle(worker: MemoryWorker, held: Held): Promise<void> {
     const { request, attempt, key } = held;
+    const startedMs = this.#clock.now();
+    const become = (change: Partial<JobRecord>): void => void (held.record = { ...held.record, ...change });
     const job: Job = {
       id: request.id,
       payload: request.payload,
       attempt,
       signal: new AbortController().signal,
-      progress: async () => undefined,
+      progress: async (progress) => become({ progress }),
     };
+    become({ startedAt: this.#now(), attempts: attempt, finishedAt: undefined, durationMs: undefined });
+    this.#active.add(held);
     try {
       // A handler starts in a turn of its own, as it would in another process.
       await Promise.resolve();
       await worker.handler(job);
       this.#completed++;
+      become({ finishedAt: this.#now(), durationMs: this.#clock.now() - startedMs });
+      this.#done.push(held);
+      if (this.#done.length > doneMax) this.#done.shift();
     } catch (error) {
+      become({ error: messageOf(error) });
       if (attempt < (request.attempts ?? 5)) {
         held.attempt++;
         return this.#later(held, this.#backoffMs * 2 ** (attempt - 1));
       }
-      this.#failed.push({ id: request.id, reason: messageOf(error), at: new Date(this.#clock.now()).toISOString() });
+      become({ finishedAt: this.#now(), durationMs: this.#clock.now() - startedMs });
+      this.#failed.push(held);
+    } finally {
+      this.#active.delete(held);
     }
     if (key !== undefined) this.#held.delete(key);
   }

@@ -29,6 +29,7 @@ export function queueSuite(name: string, open: () => Promise<QueueSubject>): voi
     const use = (): Used => ({ queue: subject.queue, subject, name: `suite-${runId}-${++queueNumber}` });
     describe('jobs', () => jobTests(use));
     describe('failures', () => failureTests(use));
+    describe('history', () => historyTests(use));
     describe('several handlers', () => sharingTests(use));
     describe('schedules', () => scheduleTests(use));
   });
@@ -150,6 +151,51 @@ function failureTests(use: Use): void {
     expect(Date.parse(lastFailure?.at ?? '')).toBeGreaterThan(before - 2000);
     await queue.enqueue(name, { id: 'bad', payload: {} });
     await until('it came again', () => calls === 3);
+  });
+}
+
+function historyTests(use: Use): void {
+  test('what ran, runs and waits is listed, with attempts, progress, duration and the last error', async () => {
+    const { queue, name } = use();
+    const gate = Promise.withResolvers<void>();
+    await using _worker = await queue.work(name, { concurrency: 1 }, async (job) => {
+      await job.progress({ posts: 7 });
+      if (job.id === 'bad') throw new Error(`broken ${job.attempt}`);
+      if (job.id === 'long') await gate.promise;
+    });
+    await queue.enqueue(name, { id: 'good', payload: {} });
+    await until('one is done', async () => (await queue.stats(name)).completed === 1);
+    await queue.enqueue(name, { id: 'bad', payload: {}, attempts: 2 });
+    await until('one has failed', async () => (await queue.stats(name)).failed === 1);
+    await queue.enqueue(name, { id: 'long', payload: {} });
+    await until('one runs and has told', async () => (await queue.recent(name, 9)).some(({ state, progress }) => state === 'active' && progress !== 0));
+    await queue.enqueue(name, { id: 'next', payload: {} });
+    const records = await queue.recent(name, 9);
+    const of = (id: string): unknown => records.find((record) => record.id === id);
+    expect(records).toHaveLength(4);
+    expect(of('good')).toMatchObject({ state: 'completed', attempts: 1, progress: { posts: 7 }, durationMs: expect.any(Number), error: undefined });
+    expect(of('bad')).toMatchObject({ state: 'failed', attempts: 2, error: 'broken 2', finishedAt: expect.stringMatching(/^\d{4}-.*Z$/) });
+    expect(of('long')).toMatchObject({ state: 'active', attempts: 1, progress: { posts: 7 }, finishedAt: undefined });
+    expect(of('next')).toMatchObject({ state: 'waiting', attempts: 0, startedAt: undefined });
+    gate.resolve();
+  });
+
+  test('failed jobs are put back, all at once, with what they were asked for', async () => {
+    const { queue, name } = use();
+    let broken = true;
+    const done: unknown[] = [];
+    await using _worker = await queue.work(name, { concurrency: 2 }, async ({ payload }) => {
+      if (broken) throw new Error('broken');
+      done.push(payload);
+    });
+    for (const n of [1, 2, 3]) await queue.enqueue(name, { id: `job-${n}`, payload: n, attempts: 1 });
+    await until('all have failed', async () => (await queue.stats(name)).failed === 3);
+    broken = false;
+    expect(await queue.retryFailed(name)).toBe(3);
+    await until('all are done', () => done.length === 3);
+    expect(done.toSorted()).toEqual([1, 2, 3]);
+    await until('none counts as failed', async () => (await queue.stats(name)).failed === 0);
+    expect(await queue.retryFailed(name)).toBe(0);
   });
 }
 

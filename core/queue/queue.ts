@@ -17,6 +17,30 @@ export interface Queue extends AsyncDisposable {
   schedule(queue: string, id: string, when: Schedule, job: JobRequest): Promise<void>;
   unschedule(queue: string, id: string): Promise<void>;
   stats(queue: string): Promise<QueueStats>;
+  /** The jobs that were touched last, the newest first: running, failed, done, waiting, at most `limit` of each state. */
+  recent(queue: string, limit: number): Promise<readonly JobRecord[]>;
+  /** Puts all failed jobs back, to be tried once more. Resolves to their number. */
+  retryFailed(queue: string): Promise<number>;
+  /** BullMQ's own handle on a queue, for its board; undefined where there is none. */
+  readonly board: ((queue: string) => unknown) | undefined;
+}
+
+/** The queues of this program, one for each kind of job (transform/jobs). */
+export const jobNames = ['classify', 'activity', 'upkeep', 'orphans', 'report', 'alert'] as const;
+
+/** A job as people see it. Instants are ISO 8601, UTC. */
+export interface JobRecord {
+  readonly id: string;
+  readonly state: 'waiting' | 'delayed' | 'active' | 'completed' | 'failed';
+  /** How often it was tried, the running attempt included. */
+  readonly attempts: number;
+  readonly queuedAt: string;
+  readonly startedAt: string | undefined;
+  readonly finishedAt: string | undefined;
+  readonly durationMs: number | undefined;
+  readonly progress: unknown;
+  /** Why it failed last, also where it is to be tried again. */
+  readonly error: string | undefined;
 }
 
 export interface JobRequest {
