@@ -21,15 +21,16 @@ const record = (format: PostFormat, post: object): Buffer => encodeEnvelope(
   { source: format === 'bluesky' ? 'bluesky' : 'x', format, events: [{ id: 'flood', matched: [] }], receivedAt: '2026-01-01T00:00:00.000Z', account: '' },
   Buffer.from(JSON.stringify(post)));
 
-test('all landings at once, with posts of every network, stay within 200 MB: buffers follow the longest line, not the longest one allowed', async () => {
+test('all landings at once, with posts of every network, stay within 300 MB: buffers follow the longest line, not the longest one allowed', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'watershed-little-'));
   try {
-    await using duck = await openDuck({ staging: join(folder, 'staging'), memoryBytes: 200e6, threads: 2 });
+    await using duck = await openDuck({ staging: join(folder, 'staging'), memoryBytes: 300e6, threads: 2 });
     const posts = batchOf([
       record('crisislex', { id: '348351442404376578', text: 'flood downtown' }),
       record('x.v2', { data: { id: '1800000000000000001', text: 'flood', author_id: '7', created_at: '2026-01-01T00:00:00.000Z' } }),
       record('x.v1', { id_str: '1800000000000000002', full_text: 'flood', created_at: 'Thu Jan 01 00:00:00 +0000 2026' }),
-      record('bluesky', { did: 'did:plc:a', time_us: 1, kind: 'commit', commit: { operation: 'create', rkey: '3lhmxgj5xoc2s', record: { text: 'flood', createdAt: '2026-01-01T00:00:00.000Z' } } }),
+      record('bluesky', { did: 'did:plc:abcdefghijklmnopqrstuvwx', time_us: 1_753_000_000_000_000, kind: 'commit', commit: {
+        operation: 'create', collection: 'app.bsky.feed.post', rkey: '3lhmxgj5xoc2s', record: { text: 'flood', createdAt: '2026-01-01T00:00:00.000Z' } } }),
       // One long line is read, too.
       record('x.v2', { data: { id: '1800000000000000003', text: `flood ${'very '.repeat(400_000)}`, author_id: '7', created_at: '2026-01-01T00:00:00.000Z' } }),
     ]);
