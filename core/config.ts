@@ -50,7 +50,7 @@ export const options = {
   WATERSHED_LOG_RETENTION_HOURS: number(168, 0, 87600, 'hours', 'The log keeps records at least this long, and all that are in no table yet'),
   WATERSHED_COMMIT_INTERVAL_MS: number(500, 50, 60000, 'ms', 'Longest time a record waits for its commit'),
   WATERSHED_BATCH_BYTES: number(64 * 1024 * 1024, 1024, 1024 ** 3, 'bytes', 'A batch of the writer is closed at this size'),
-  WATERSHED_MEMORY_BYTES: number(1024 ** 3, 64 * 1024 ** 2, 64 * 1024 ** 3, 'bytes', 'Memory DuckDB may take, per process'),
+  WATERSHED_MEMORY_BYTES: number(1024 ** 3, 300_000_000, 64 * 1024 ** 3, 'bytes', 'Memory DuckDB may take, per process'),
   WATERSHED_SQL_CHILDREN: number(2, 1, 64, 'processes', 'Statements that run at once, one per child process'),
   WATERSHED_SQL_TIMEOUT_MS: number(60000, 100, 86400000, 'ms', 'Longest time a statement may run'),
   WATERSHED_SQL_ROWS: number(10_000_000, 1, 1e12, 'rows', 'Most rows one statement returns'),
