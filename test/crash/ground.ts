@@ -32,7 +32,7 @@ export interface WriterOrder extends Engines {
   readonly folder: string;
   readonly point: string;
   readonly nth: number;
-  readonly then: 'die' | 'tell';
+  readonly does: 'die' | 'tell';
 }
 
 interface Parts extends AsyncDisposable {
@@ -60,7 +60,7 @@ export interface Ground extends Parts {
   readonly folder: string;
   readonly database: Database;
   /** Starts the writer. */
-  writer(point?: string, nth?: number, then?: WriterOrder['then']): Writer;
+  writer(point?: string, nth?: number, does?: WriterOrder['does']): Writer;
 }
 
 export interface Writer {
@@ -88,8 +88,8 @@ export async function openGround(engines: Engines): Promise<Ground> {
   const owned = stack.move();
   return {
     engines, log, store, folder, database,
-    writer(point = 'never', nth = 1, then = 'die') {
-      const writer = startWriter({ ...engines, folder, point, nth, then });
+    writer(point = 'never', nth = 1, does = 'die') {
+      const writer = startWriter({ ...engines, folder, point, nth, does });
       writers.push(writer);
       return writer;
     },

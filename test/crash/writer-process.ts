@@ -42,7 +42,7 @@ const writers = landings.map((landing) => createWriter({
   onCommit: () => { checking = checking.then(checkDone); }, onLost: async () => undefined,
   crashPoint(name) {
     if (name !== order.point || ++reached !== order.nth) return;
-    if (order.then === 'die') process.kill(process.pid, 'SIGKILL');
+    if (order.does === 'die') process.kill(process.pid, 'SIGKILL');
     else process.stdout.write('reached\n');
   },
 }));
