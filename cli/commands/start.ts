@@ -12,7 +12,8 @@ export const startCommand: Command = {
   help: `
 Starts the database in the data folder, the log, the writer, the jobs and the doors, and prints the address of the page with a
 one-time code. An empty lake replays two sample floods (WATERSHED_SAMPLE=off leaves it empty). Ctrl-C drains and stops.
---world follows a made-up crisis on a fake network, in a data folder of its own: no account needed, nothing of it is real.`,
+--world follows a made-up crisis on fake networks, in a data folder of its own (WATERSHED_DATA_DIR with -world behind it), whatever
+database, log or token the environment names: no account needed, nothing of it is real.`,
   options: { world: { type: 'boolean' } },
   async run(input) {
     if (input.positionals.length > 0) {
@@ -30,9 +31,12 @@ async function startWorld(input: CommandInput): Promise<void> {
     if (systemCode(error) !== 'ERR_MODULE_NOT_FOUND' && systemCode(error) !== 'ERR_PACKAGE_IMPORT_NOT_DEFINED') throw error;
     throw new WatershedError('unsupported', 'the made-up crisis is not in the installed package', { hint: 'clone the repository: npm start -- --world' });
   });
-  const { url, running } = await world.startDemo(input.signal);
+  const { blueskyUrl, x, running } = await world.startDemo(input.signal);
+  // Nothing that is made up may reach a real lake, and no real network is asked: neither database nor token of the environment.
   const config: Config = {
-    ...input.config, WATERSHED_DATA_DIR: `${input.config.WATERSHED_DATA_DIR}-world`, WATERSHED_SAMPLE: 'off', WATERSHED_BLUESKY_URL: url,
+    ...input.config, WATERSHED_DATA_DIR: `${input.config.WATERSHED_DATA_DIR}-world`, WATERSHED_SAMPLE: 'off',
+    WATERSHED_BLUESKY_URL: blueskyUrl, WATERSHED_X_URL: x.url, WATERSHED_X_BEARER_TOKEN: x.token, WATERSHED_X_POSTS_PER_MONTH: 0,
+    DATABASE_URL: undefined, KAFKA_BROKERS: undefined, REDIS_URL: undefined, TRINO_URL: undefined, WAREHOUSE_URI: undefined,
   };
   const started = start({ ...input, config, simulated: true });
   started.catch(() => undefined);

@@ -37,6 +37,10 @@ export interface Setting {
   readonly after?: Run;
   /** What happened before the source began. */
   readonly before?: (network: FakeBluesky, clock: ManualClock) => void | Promise<void>;
+  /** Addresses instead of those of the fake's hosts. */
+  readonly urls?: readonly string[];
+  /** How far the network's clock is ahead of ours. */
+  readonly skewMs?: number;
   /** What the consumer does with each item before it takes the next. */
   readonly consume?: (item: SourceItem) => Promise<void>;
 }
@@ -45,13 +49,13 @@ const patienceMs = 15_000;
 
 export async function run(setting: Setting = {}): Promise<Run> {
   const clock = setting.after?.clock ?? manualClock(Date.UTC(2026, 10, 24, 12));
-  const network = setting.after?.network ?? createFakeBluesky({ seed: 7, nowMs: () => clock.now() });
+  const network = setting.after?.network ?? createFakeBluesky({ seed: 7, nowMs: () => clock.now() + (setting.skewMs ?? 0) });
   await setting.before?.(network, clock);
   const hosts = setting.after?.hosts ?? await Promise.all(Array.from({ length: setting.hosts ?? 1 }, () => network.host()));
   const dropped = new Map<string, number>();
   const feed = feedOf(setting.events ?? [event('flood', ['flood'])]);
   const source = blueskySource({
-    urls: hosts.map(({ url }) => url), clock, random: () => 0.5, resolveHandle: (handle) => network.resolveHandle(handle),
+    urls: setting.urls ?? hosts.map(({ url }) => url), clock, random: () => 0.5, resolveHandle: (handle) => network.resolveHandle(handle),
     onDropped: (reason, count) => void dropped.set(reason, (dropped.get(reason) ?? 0) + count),
   });
   const stop = new AbortController();

@@ -71,6 +71,8 @@ export interface FakeHost extends AsyncDisposable {
   repeat(times: number): void;
   /** Messages are sent in fragments of so many bytes, wherever that cuts; 0 sends them whole. */
   fragment(bytes: number): void;
+  /** Sends messages of any size, in spite of maxMessageSizeBytes. */
+  ignoreLimits(on: boolean): void;
   /** Closes all connections with this code, or breaks them without a word. */
   close(code: number, reason?: string): void;
   break(): void;
@@ -171,11 +173,11 @@ async function startHost(shared: Shared): Promise<FakeHost> {
   const attempts: { query: URLSearchParams; atMs: number }[] = [];
   const subscribers = new Set<Subscriber>();
   const refusals: { status: number; headers: Readonly<Record<string, string>> }[] = [];
-  const troubles = { silent: false, repeat: 1, fragment: 0, closeAtOnce: false };
+  const troubles = { silent: false, repeat: 1, fragment: 0, closeAtOnce: false, ignoreLimits: false };
   const send = (subscriber: Subscriber, message: FakeMessage): void => {
     const { socket, collections, bytesMax, held } = subscriber;
     if (troubles.silent) return void held.push(message);
-    if (bytesMax > 0 && message.bytes.length > bytesMax) return;
+    if (bytesMax > 0 && !troubles.ignoreLimits && message.bytes.length > bytesMax) return;
     if (message.kind === 'commit' && collections.length > 0 && !collections.includes(message.collection)) return;
     for (let time = 0; time < troubles.repeat; time++) sendBytes(socket, message.bytes, troubles.fragment);
   };
@@ -250,6 +252,7 @@ async function startHost(shared: Shared): Promise<FakeHost> {
     },
     repeat(times) { troubles.repeat = times; },
     fragment(bytes) { troubles.fragment = bytes; },
+    ignoreLimits(on) { troubles.ignoreLimits = on; },
     closeAtOnce(on) { troubles.closeAtOnce = on; },
     close(code, reason = '') {
       for (const { socket } of subscribers) socket.close(code, reason);

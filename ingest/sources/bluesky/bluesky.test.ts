@@ -78,7 +78,7 @@ test('EPIC g1 weakness 1: an event that is paused takes nothing more, and nothin
   expect(new Set(r.posts())).toEqual(new Set([`${before.id} flood`, `${after.id} flood`]));
 });
 
-test('deletions and the going of accounts are told, and that they come back', async () => {
+test('EPIC g1 weakness 9: deletions and the going of accounts are told, and that they come back', async () => {
   await using r = await run();
   await r.until(() => r.hosts[0]?.connected() === 1);
   const post = r.network.post({ text: 'flood' });

@@ -123,7 +123,8 @@ async function follow(collector: Collector): Promise<void> {
     if (end.livedMs >= heldMs) hosts.held(host);
     const waitMs = hosts.failed(host, end.failure);
     loss = end.failure.cause;
-    if (end.failure.kind === 'too_large') skipToUs = (state.timeUs ?? clock.now() * 1000) + 1_000_000;
+    // Where nothing came before it, it lies further ahead: then another second is left out, and another.
+    if (end.failure.kind === 'too_large') skipToUs = Math.max(skipToUs, state.timeUs ?? clock.now() * 1000) + 1_000_000;
     const news = `${host.url.host} ${end.failure.cause}`;
     if (!told.has(news)) await tellFailure(collector, host, end.failure, waitMs);
     told.add(news);

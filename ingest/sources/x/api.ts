@@ -4,6 +4,7 @@ import { ApiPartialResponseError, ApiRequestError, ApiResponseError, TwitterApi 
 import Type, { type Static } from 'typebox';
 import Value from 'typebox/value';
 import type { Clock } from '#core/clock.ts';
+import { isWatershedError } from '#core/errors.ts';
 import { asError, failureOf, networkFailure, requireAllowed, serverTimeMs, type Answer } from './failure.ts';
 
 /** A rule that X holds. */
@@ -90,10 +91,12 @@ export function createXApi(options: { url: string; token: string; clock: Clock }
   const call: Call = async (what, request) => {
     try {
       const answer = await request();
+      // The client takes a redirect for success. It is not followed: it would carry the token elsewhere.
+      if (answer.headers['location'] !== undefined) throw asError({ kind: 'http', cause: 'a redirect', detail: '' }, what);
       skewMs = (serverTimeMs(answer.headers) ?? options.clock.now() + skewMs) - options.clock.now();
       return answer.data;
     } catch (error) {
-      throw converted(error, what, options.clock.now());
+      throw isWatershedError(error) ? error : converted(error, what, options.clock.now());
     }
   };
   const page = async (what: string, request: () => Promise<{ data: unknown; headers: Answer['headers'] }>): Promise<RulesPage> =>

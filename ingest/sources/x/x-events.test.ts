@@ -144,7 +144,7 @@ test('rules that X does not take are tried again at its pace, while the stream g
     .toEqual([expect.stringContaining('503'), expect.stringContaining('429')]);
 });
 
-test('no post is lost while keywords change again and again', async () => {
+test('EPIC g1 weakness 3 and g2 weakness 2: no post is lost while keywords change again and again', async () => {
   await using run = await start({ seed: 3 });
   await run.until(() => run.fake.connected());
   for (let version = 2; version < 12; version++) {

@@ -1,5 +1,6 @@
 import { jest } from '@jest/globals';
 import { startFakeX, tooMany, type FakeX } from '#test/world/x.ts';
+import { startStrangeServer } from '#test/world/certificate.ts';
 import { start } from '#test/world/x-run.ts';
 
 jest.setTimeout(20_000);
@@ -18,7 +19,7 @@ test('a character cut at a chunk border stays whole, whatever the chunks', async
   expect(run.posts().map((body) => JSON.parse(body).data.text)).toEqual([...texts, 'flood 🐍']);
 });
 
-test('keep-alives are passed over, alone in a chunk, within one, and several', async () => {
+test('EPIC g2 weakness 1: keep-alives are passed over and take no post with them, alone in a chunk, within one, and several', async () => {
   await using run = await start();
   await run.until(() => run.fake.connected());
   run.fake.keepAlive();
@@ -33,7 +34,7 @@ test('keep-alives are passed over, alone in a chunk, within one, and several', a
   expect(run.items.filter((item) => item.kind === 'dead')).toEqual([]);
 });
 
-test('a stream without a byte for 20 s is given up within 25 s; one with keep-alives is not', async () => {
+test('EPIC g1 weakness 7: a stream without a byte for 20 s is given up within 25 s; one with keep-alives is not', async () => {
   await using run = await start({ manual: true });
   await run.until(() => run.fake.connected() && run.journal('connected').length === 1);
   const openedAt = run.clock?.now() ?? 0;
@@ -111,7 +112,7 @@ test('a stream that closes again and again is no tight loop', async () => {
   expect((run.clock?.now() ?? 0) - began).toBeGreaterThanOrEqual(10 * 11 / 2 * 250);
 });
 
-test('503, 429 with and without a reset header, TooManyConnections: survived, each at its own pace', async () => {
+test('EPIC g1 weakness 7: 503, 429 with and without a reset header, TooManyConnections: survived, each at its own pace', async () => {
   await using run = await start({ manual: true });
   const { fake } = run;
   const began = run.clock?.now() ?? 0;
@@ -152,7 +153,7 @@ test('a ConnectionException that arrives within the stream is no post', async ()
   expect(run.posts()).toEqual([]);
 });
 
-test('unknown messages, broken JSON, wrong encoding and an endless line are set aside, and the stream goes on', async () => {
+test('EPIC g1 weakness 7: unknown messages, broken JSON, wrong encoding and an endless line are set aside, and the stream goes on', async () => {
   await using run = await start();
   await run.until(() => run.fake.connected());
   run.fake.raw('{"system":{"lag":3}}\r\n{"data":{"id":"1"\r\n<html>\r\n');
@@ -190,7 +191,7 @@ test('a revoked token, and a plan without the stream, end it too', async () => {
   expect(await run.ended).toMatchObject({ code: 'unauthorized', message: expect.stringContaining('Client Forbidden') });
 });
 
-test('the token is in the header of requests and nowhere else', async () => {
+test('EPIC g1 weakness 8: the token is in the header of requests and nowhere else', async () => {
   await using run = await start({ manual: true });
   const { fake } = run;
   fake.answer('rules', { status: 503, body: `echo ${fake.token}` });
@@ -238,4 +239,29 @@ test('a server that speaks no TLS, or not the one of X, is waited for at a growi
   await run.until(() => run.journal('rules_changed').length === 4, 1000);
   expect(run.journal('rules_changed').map(({ detail }) => detail?.['waitMs'])).toEqual([5000, 10_000, 20_000, 40_000]);
   expect(run.journal('rules_changed')[0]?.cause).toMatch(/EPROTO|SSL/);
+});
+
+test('a name that DNS does not know is waited for at a growing pace', async () => {
+  await using fake = await startFakeX();
+  await using run = await start({ manual: true, on: { ...fake, url: 'http://there-is-no-such-host.invalid' } });
+  await run.until(() => run.journal('rules_changed').length === 3, 1000);
+  expect(run.journal('rules_changed')[0]?.cause).toMatch(/ENOTFOUND|EAI_AGAIN/);
+  expect(run.journal('rules_changed').map(({ detail }) => detail?.['waitMs'])).toEqual([5000, 10_000, 20_000]);
+});
+
+test('a certificate that nobody vouches for: the token is not shown to whoever has it', async () => {
+  await using strange = await startStrangeServer();
+  await using fake = await startFakeX();
+  await using run = await start({ manual: true, on: { ...fake, url: `https://${strange.address}` } });
+  await run.until(() => run.journal('rules_changed').length === 2, 1000);
+  expect(run.journal('rules_changed')[0]?.cause).toContain('SELF_SIGNED');
+  expect(strange.requests()).toBe(0);
+});
+
+test('a redirect loop of the rules is not followed and no tight loop', async () => {
+  await using run = await start({ manual: true });
+  run.fake.answer('rules', ...Array.from({ length: 3 }, () => ({ status: 302, headers: { location: `${run.fake.url}/2/tweets/search/stream/rules` } })));
+  await run.until(() => run.fake.connected(), 500);
+  const refused = run.journal('rules_changed').filter(({ cause }) => cause?.endsWith('failed: a redirect'));
+  expect(refused.map(({ detail }) => detail?.['waitMs'])).toEqual([5000, 10_000, 20_000]);
 });
