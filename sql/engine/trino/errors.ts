@@ -67,10 +67,10 @@ function meaning({ errorName, errorType }: TrinoError): [ErrorCode, string?] {
   if (errorName === 'USER_CANCELED') return ['cancelled'];
   if (errorName === 'PERMISSION_DENIED')
     return ['statement_refused', "Only the tables that Trino's rules let our user read can be asked."];
+  if (starting.has(errorName)) return ['unavailable', 'Trino is starting or short of workers: try again.'];
   if (errorName === 'EXCEEDED_TIME_LIMIT' || errorType === 'INSUFFICIENT_RESOURCES') {
     return ['limit_exceeded', "Ask for fewer rows or groups, or raise Trino's limits (query.max-memory)."];
   }
-  if (starting.has(errorName)) return ['unavailable', 'Trino is starting or short of workers: try again.'];
   if (errorType === 'USER_ERROR') return ['statement_failed'];
   if (errorType === 'EXTERNAL')
     return ['unavailable', "What Trino reads from does not answer: its catalog's database or the object store."];
