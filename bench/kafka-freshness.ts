@@ -19,7 +19,7 @@ import { startKafka } from '#test/services/kafka.ts';
 import { startS3 } from '#test/services/s3.ts';
 import { ask } from '#test/sql-lake.ts';
 import { openWarehouse } from '#warehouse/main.ts';
-import { tweets } from './kafka/tweets.ts';
+import { tweets } from './tweets.ts';
 
 const seconds = Number(process.argv[2] ?? 60);
 const [postsPerSecond, appendsPerSecond] = [1_000, 20];

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { systemClock } from '#core/clock.ts';
 import { createKafkaLog } from '#core/log/kafka/kafka.ts';
 import { startKafka } from '#test/services/kafka.ts';
-import { tweets } from './kafka/tweets.ts';
+import { tweets } from './tweets.ts';
 
 const posts = Number(process.argv[2] ?? 600_000);
 const partitions = 4;
@@ -73,7 +73,7 @@ interface Measured {
 async function measured(part: string, landings = ''): Promise<Measured> {
   const order = { part, brokers: kafka.brokers, posts, folder: join(folder, `${part}-${landings.replace(',', '-')}`), landings };
   const brokerBefore = await cpuMsOf(kafka.nodes[0]?.process().pid ?? 0);
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'kafka/part.ts'), JSON.stringify(order)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'kafka-to-table-part.ts'), JSON.stringify(order)], { stdio: ['ignore', 'pipe', 'inherit'] });
   let said = '';
   child.stdout.on('data', (data: Buffer) => (said += data.toString()));
   const [code] = await once(child, 'close') as [number];

@@ -71,7 +71,9 @@ export class FileCache {
     return fetching;
   }
 
-  /** Moves a local file in as the copy of an object; false where that cannot be done by a rename, or there is no room. */
+  /**
+   * Moves a local file in as the copy of an object; false where that cannot be done by a rename, or there is no room.
+   */
   async adopt(key: string, path: string): Promise<boolean> {
     const name = nameOf(key);
     const target = join(this.#options.folder, name);

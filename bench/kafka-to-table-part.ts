@@ -1,4 +1,4 @@
-/** One part of bench/kafka-to-table.ts in a process of its own: `node part.ts ORDER`. Prints what it took as JSON. */
+/** One part of bench/kafka-to-table.ts in a process of its own: `node kafka-to-table-part.ts ORDER`. Prints what it took as JSON. */
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { once } from 'node:events';
