@@ -5,6 +5,7 @@ import { DuckDBInstance, type Json } from '@duckdb/node-api';
 import type { PostFormat } from '#core/contract/envelope.ts';
 import { tables } from '#core/contract/tables.ts';
 import { duckType } from '#warehouse/encode.ts';
+import { withParts } from '#warehouse/normalise/projection.ts';
 import { projections } from '#warehouse/normalise/projections.ts';
 
 type Row = Record<string, Json>;
@@ -27,9 +28,9 @@ export async function projected(format: PostFormat, bodies: readonly (string | U
     await connection.run("set timezone = 'UTC'");
     const columns = tables.posts.columns.filter(({ name }) => Object.hasOwn(projection.select, name));
     const select = columns.map(({ name, type }) => `(${projection.select[name] ?? ''})::${duckType(type)} as ${name}`);
-    const reader = await connection.runAndReadAll(`select ${select.join(', ')} from read_json('${path}',
+    const reader = await connection.runAndReadAll(`select ${select.join(', ')} from ${withParts(projection, `read_json('${path}',
       format = 'newline_delimited', ignore_errors = true, maximum_object_size = 33554432,
-      columns = {o: 'BIGINT', post: '${projection.postType.replaceAll("'", "''")}'})`);
+      columns = {o: 'BIGINT', post: '${projection.postType.replaceAll("'", "''")}'})`)}`);
     const rows = reader.getRowObjectsJson();
     connection.closeSync();
     return rows;

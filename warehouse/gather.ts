@@ -26,7 +26,7 @@ export interface LostRange {
 }
 
 export interface GatherOptions {
-  readonly log: Log;
+  readonly log: Pick<Log, 'read' | 'bounds'>;
   readonly topic: string;
   /** Where to begin in each partition: what the table holds. */
   readonly positions: ReadonlyMap<number, bigint>;

@@ -13,6 +13,7 @@ import type { LostRange } from './gather.ts';
 import { postsLanding } from './landings/posts.ts';
 import { rawLanding } from './landings/raw.ts';
 import { rowLandings } from './landings/rows.ts';
+import { shareReads } from './share.ts';
 import { createTableCache, type TableCache } from './table/files.ts';
 import { ensureTables } from './tables.ts';
 import { trimProgram } from './trim.ts';
@@ -77,8 +78,10 @@ async function runWarehouse(foundation: Foundation, warehouse: Warehouse, hooks:
   await using duck = await openDuck({
     staging: join(foundation.dataDir, 'staging'), memoryBytes: config.WATERSHED_MEMORY_BYTES, threads: availableParallelism(),
   });
+  // `posts` and `raw` read one topic: once for both.
+  const shared = { ...log, read: shareReads(log, config.WATERSHED_BATCH_BYTES).read };
   const writers = [postsLanding, rawLanding, ...rowLandings].map((landing) => createWriter({
-    landing, log, catalog: warehouse.catalog, store, cache: warehouse.cache, duck, clock, random,
+    landing, log: shared, catalog: warehouse.catalog, store, cache: warehouse.cache, duck, clock, random,
     logger: logger.child(`landing ${landing.name}`), metrics, epoch: { lease: leaseName, epoch: held.epoch },
     batchBytes: config.WATERSHED_BATCH_BYTES, intervalMs: config.WATERSHED_COMMIT_INTERVAL_MS,
     onCommit: hooks.onCommit, onLost: (topic, lost) => recordLost(foundation, topic, lost),

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { bodyRange, type PostFormat, type SourceName } from '#core/contract/envelope.ts';
 import type { Batch } from './gather.ts';
 
@@ -43,18 +43,23 @@ const prefixes = shapes.map((shape) => ({
 export async function stagePosts(batch: Batch, pathOf: (format: PostFormat) => string): Promise<Staged> {
   const sinks = new Map<PostFormat, Sink>();
   const dead: DeadRecord[] = [];
-  for (const { partition, offset, line } of recordsOf(batch, dead)) {
-    const shape = shapeOf(line);
-    if (shape === undefined) {
-      dead.push({ partition, offset, reason: 'not a record of ours: it does not begin as an envelope of version 1', bytes: line });
-      continue;
+  try {
+    for (const { partition, offset, line } of recordsOf(batch, dead)) {
+      const shape = shapeOf(line);
+      if (shape === undefined) {
+        dead.push({ partition, offset, reason: 'not a record of ours: it does not begin as an envelope of version 1', bytes: line });
+        continue;
+      }
+      let sink = sinks.get(shape.format);
+      if (sink === undefined) sinks.set(shape.format, (sink = await Sink.open(pathOf(shape.format), shape.source, shape.format)));
+      sink.text(placed(offset, partition));
+      sink.bytes(line, 1);
+      if (sink.endRecord()) await sink.flush();
     }
-    let sink = sinks.get(shape.format);
-    if (sink === undefined) sinks.set(shape.format, (sink = new Sink(shape.source, shape.format, roomFor(batch))));
-    sink.add(`{"o":${offset},"p":${partition},`, line, 1);
+  } finally {
+    await Promise.all([...sinks.values()].map((sink) => sink.close()));
   }
-  const files = await Promise.all([...sinks.values()].map((sink) => sink.write(pathOf(sink.format))));
-  return { files, dead };
+  return { files: [...sinks.values()], dead };
 }
 
 /**
@@ -62,30 +67,36 @@ export async function stagePosts(batch: Batch, pathOf: (format: PostFormat) => s
  * header, body. So the body reaches table `raw` byte for byte, without being parsed.
  */
 export async function stageRaw(batch: Batch, path: string): Promise<Staged<readonly [StagedFile]>> {
-  const sink = new Sink('x', 'x.v2', roomFor(batch));
-  const dead: DeadRecord[] = [];
-  for (const { partition, offset, line } of recordsOf(batch, dead)) {
+  await using sink = await Sink.open(path, 'x', 'x.v2');
+  for (const { partition, offset, line } of recordsOf(batch)) {
     const range = bodyRange(line);
     if (range === undefined) continue;
-    const header = line.subarray(0, range.start - bodyMarkLength);
-    sink.addRaw(`${offset}\u0001${partition}\u0001`, header, line.subarray(range.start, range.end));
+    sink.text(`${offset}\u0001${partition}\u0001`);
+    sink.bytes(line, 0, range.start - bodyMarkLength);
+    sink.text('}\u0001');
+    sink.bytes(line, range.start, range.end);
+    if (sink.endRecord()) await sink.flush();
   }
-  return { files: [await sink.write(path)], dead: [] };
+  return { files: [sink], dead: [] };
 }
 
 /** Writes records that are JSON objects keyed by the columns of a table, with `o` and `p` put in front. */
 export async function stageRows(batch: Batch, path: string): Promise<Staged<readonly [StagedFile]>> {
-  const sink = new Sink('x', 'x.v2', roomFor(batch));
+  await using sink = await Sink.open(path, 'x', 'x.v2');
   const dead: DeadRecord[] = [];
   for (const { partition, offset, line } of recordsOf(batch, dead)) {
     if (line[0] !== 123) {
       dead.push({ partition, offset, reason: 'not a record of ours: it is no JSON object', bytes: line });
       continue;
     }
-    sink.add(line[1] === 125 ? `{"o":${offset},"p":${partition}` : `{"o":${offset},"p":${partition},`, line, 1);
+    sink.text(line[1] === 125 ? `{"o":${offset},"p":${partition}` : placed(offset, partition));
+    sink.bytes(line, 1);
+    if (sink.endRecord()) await sink.flush();
   }
-  return { files: [await sink.write(path)], dead };
+  return { files: [sink], dead };
 }
+
+const placed = (offset: bigint, partition: number): string => `{"o":${offset},"p":${partition},`;
 
 /** The bytes of one record of the batch, for quarantine. */
 export function recordAt(batch: Batch, partition: number, offset: bigint): Uint8Array {
@@ -106,8 +117,12 @@ export function isStaged(line: Buffer): boolean {
 }
 
 function shapeOf(line: Buffer): (typeof prefixes)[number] | undefined {
-  return prefixes.find(({ bytes }) =>
-    line.length > bytes.length && line.compare(bytes, 0, bytes.length, 0, bytes.length) === 0);
+  return prefixes.find(({ bytes }) => {
+    // Compared here, byte by byte: most differ early, and a call out of JavaScript costs more than the comparison.
+    let at = 0;
+    while (at < bytes.length && line[at] === bytes[at]) at++;
+    return at === bytes.length && line.length > at;
+  });
 }
 
 const bodyMarkLength = ',"post":'.length;
@@ -131,56 +146,78 @@ export function* recordsOf(batch: Batch, dead: DeadRecord[] = []): Generator<{ p
   }
 }
 
-/**
- * Room for all records with what is put in front of them. Memory that is not written to is not taken from the machine:
- * asking for too much costs nothing, and growing would copy everything again.
- */
-function roomFor(batch: Batch): number {
-  return batch.bytes + 64 * batch.records;
-}
+/** So many bytes are gathered before they are written: a small write costs more than the copy. */
+const pieceBytes = 1024 * 1024;
 
-/** Buffers that follow from less only make more of them. */
+/** DuckDB's buffers that follow from less only make more of them. */
 const lineBytesMin = 4 * 1024 * 1024;
 
-/** A growing buffer, written to a file in one go: many small writes cost more than the copy. */
-class Sink {
+/** A staged file being written through one small buffer: fresh memory for a whole batch costs more than the copy. */
+class Sink implements StagedFile, AsyncDisposable {
+  readonly path: string;
   readonly source: SourceName;
   readonly format: PostFormat;
-  #buffer: Buffer;
+  records = 0;
+  readonly #file: FileHandle;
+  #buffer = Buffer.allocUnsafe(pieceBytes + 64 * 1024);
   #length = 0;
-  #records = 0;
+  #recordBegin = 0;
   #longest = 0;
 
-  constructor(source: SourceName, format: PostFormat, bytesHint: number) {
+  static async open(path: string, source: SourceName, format: PostFormat): Promise<Sink> {
+    return new Sink(await open(path, 'w'), path, source, format);
+  }
+
+  private constructor(file: FileHandle, path: string, source: SourceName, format: PostFormat) {
+    this.#file = file;
+    this.path = path;
     this.source = source;
     this.format = format;
-    this.#buffer = Buffer.allocUnsafe(Math.max(64 * 1024, Math.ceil(bytesHint)));
   }
 
-  add(prefix: string, line: Buffer, skip: number): void {
-    this.#reserve(prefix.length + line.length + 1);
-    this.#length += this.#buffer.write(prefix, this.#length, 'latin1');
-    this.#length += line.copy(this.#buffer, this.#length, skip);
+  get lineBytesMax(): number {
+    return Math.max(lineBytesMin, 2 * this.#longest);
+  }
+
+  /** Characters of one byte each. */
+  text(text: string): void {
+    this.#reserve(text.length);
+    this.#length += this.#buffer.write(text, this.#length, 'latin1');
+  }
+
+  bytes(bytes: Buffer, from: number, to = bytes.length): void {
+    this.#reserve(to - from);
+    this.#length += bytes.copy(this.#buffer, this.#length, from, to);
+  }
+
+  /** True when it is time to `flush`. */
+  endRecord(): boolean {
+    this.#reserve(1);
     this.#buffer[this.#length++] = 10;
-    this.#records++;
+    this.records++;
+    this.#longest = Math.max(this.#longest, this.#length - this.#recordBegin);
+    this.#recordBegin = this.#length;
+    return this.#length >= pieceBytes;
   }
 
-  addRaw(prefix: string, header: Buffer, body: Buffer): void {
-    this.#reserve(prefix.length + header.length + body.length + 3);
-    this.#length += this.#buffer.write(prefix, this.#length, 'latin1');
-    this.#length += header.copy(this.#buffer, this.#length);
-    this.#buffer[this.#length++] = 125;
-    this.#buffer[this.#length++] = 1;
-    this.#length += body.copy(this.#buffer, this.#length);
-    this.#buffer[this.#length++] = 10;
-    this.#records++;
+  async flush(): Promise<void> {
+    for (let at = 0; at < this.#length;) {
+      at += (await this.#file.write(this.#buffer, at, this.#length - at)).bytesWritten;
+    }
+    this.#length = 0;
+    this.#recordBegin = 0;
   }
 
-  async write(path: string): Promise<StagedFile> {
-    await writeFile(path, this.#buffer.subarray(0, this.#length));
-    return {
-      path, source: this.source, format: this.format, records: this.#records, lineBytesMax: Math.max(lineBytesMin, 2 * this.#longest),
-    };
+  async close(): Promise<void> {
+    try {
+      await this.flush();
+    } finally {
+      await this.#file.close();
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   #reserve(bytes: number): void {

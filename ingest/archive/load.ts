@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import type { Clock } from '#core/clock.ts';
-import { encodeEnvelope } from '#core/contract/envelope.ts';
+import { envelopeEncoder } from '#core/contract/envelope.ts';
 import { encodeQuarantined } from '#core/contract/records.ts';
 import { isWatershedError } from '#core/errors.ts';
 import type { Log } from '#core/log/log.ts';
@@ -158,8 +158,7 @@ async function createAppender(log: Log, clock: Clock, signal: AbortSignal): Prom
       await retrying(() => log.append('quarantine', 0, records), clock, signal);
     }
     if (batch.posts.length === 0) return;
-    const records = batch.posts.map(({ source, format, events, receivedAtMs, body }) =>
-      encodeEnvelope({ source, format, events, receivedAt: new Date(receivedAtMs).toISOString(), account: '' }, body));
+    const records = encodeAll(batch.posts);
     const from = await retrying(() => log.append('posts', partition, records), clock, signal);
     const to = from + BigInt(records.length);
     offsets.set(partition, { from: offsets.get(partition)?.from ?? from, to });
@@ -192,6 +191,17 @@ async function createAppender(log: Log, clock: Clock, signal: AbortSignal): Prom
       underWay.length = 0;
     },
   };
+}
+
+/** The records of posts; those that follow each other with the same header share the encoding of it. */
+function encodeAll(posts: ArchiveBatch['posts']): Buffer[] {
+  let encode: ((body: Uint8Array) => Buffer) | undefined;
+  return posts.map(({ source, format, events, receivedAtMs, body }, index) => {
+    const before = posts[index - 1];
+    const same = before?.source === source && before.format === format && before.events === events && before.receivedAtMs === receivedAtMs;
+    if (!same || encode === undefined) encode = envelopeEncoder({ source, format, events, receivedAt: new Date(receivedAtMs).toISOString(), account: '' });
+    return encode(body);
+  });
 }
 
 const retryPausesMs = [250, 500, 1000, 2000, 4000, 8000, 15_000, 30_000];

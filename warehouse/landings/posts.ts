@@ -6,7 +6,9 @@ import { literal, rowsOf } from '../duck.ts';
 import { encodeParquet } from '../encode.ts';
 import type { Batch } from '../gather.ts';
 import type { EncodeContext, EncodedBatch, Fates, Landing } from '../landing.ts';
+import { withParts } from '../normalise/projection.ts';
 import { projections } from '../normalise/projections.ts';
+import { isoInstant } from '../normalise/sql.ts';
 import { isStaged, recordAt, recordsOf, stagePosts, type DeadRecord, type StagedFile } from '../stage.ts';
 import { encodeDead } from './dead.ts';
 
@@ -61,17 +63,19 @@ async function project(files: readonly StagedFile[], { connection }: EncodeConte
     from (${selects.length === 0 ? empty : selects.join(' union all by name ')})`);
 }
 
+/** One row per record and event. Events come last: what `post` holds is never copied, only what is made of it. */
 function selectFrom(file: StagedFile): string {
   const projection = projections[file.format];
   const fields = Object.entries(projection.select).map(([name, expression]) => `${expression} as ${name}`);
   const columns = `{o: 'BIGINT', p: 'INTEGER', events: 'STRUCT(id VARCHAR, matched VARCHAR[])[]', `
     + `receivedAt: 'VARCHAR', post: ${literal(projection.postType)}}`;
-  return `select event.id as event_id, ${literal(file.source)} as source, ${fields.join(', ')},
-      try_cast(receivedAt as timestamptz) as collected_at, event.matched as matched, p as log_partition, o as log_offset
-    from (select o, p, receivedAt, post, unnest(case when len(named) > 0 then named else [null] end) as event
-      from (select *, list_filter(events, lambda e: e.id is not null) as named from read_json(${literal(file.path)}, format = 'newline_delimited', ignore_errors = true,
-        maximum_object_size = ${file.lineBytesMax}, columns = ${columns})
-      where o is not null))`;
+  const records = `read_json(${literal(file.path)}, format = 'newline_delimited', ignore_errors = true,
+    maximum_object_size = ${file.lineBytesMax}, columns = ${columns})`;
+  return `select event.id as event_id, event.matched as matched, * exclude (event)
+    from (select * exclude (events), unnest(case when len(events) > 0 then events else [null] end) as event
+      from (select ${literal(file.source)} as source, ${fields.join(', ')}, ${isoInstant('receivedAt')} as collected_at,
+          list_filter(events, lambda e: e.id is not null) as events, p as log_partition, o as log_offset
+        from ${withParts(projection, records)} where o is not null))`;
 }
 
 /** Records that came out without what a row needs, and those that DuckDB could not read as JSON at all. */

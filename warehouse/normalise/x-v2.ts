@@ -23,17 +23,22 @@ const postType = `STRUCT(
     places STRUCT(id VARCHAR, full_name VARCHAR, country_code VARCHAR)[]))`;
 
 const referenced = (type: string): string => where('post.data.referenced_tweets', '"type"', `'${type}'`);
-const author = `coalesce(${where('post.includes.users', 'id', 'post.data.author_id')}, post.data.author)`;
-const place = where('post.includes.places', 'id', 'post.data.geo.place_id');
 
 // A repost's own text ends in "…": the whole is in the post that it repeats, with entities that fit it.
-const original = where('post.includes.tweets', 'id', `${referenced('retweeted')}.id`);
+const parts = [
+  {
+    retweeted: referenced('retweeted'),
+    author: `coalesce(${where('post.includes.users', 'id', 'post.data.author_id')}, post.data.author)`,
+    place: where('post.includes.places', 'id', 'post.data.geo.place_id'),
+  },
+  { original: where('post.includes.tweets', 'id', 'retweeted.id') },
+];
 
 /** The first of some members of the post whose content counts: of the original where there is one, else of itself. */
 const shown = (...members: readonly string[]): string => {
   const of = (tweet: string): string => `coalesce(${members.map((member) => `${tweet}.${member}`).join(', ')})`;
-  return `case when ${original}."text" is not null then ${of(original)}
-    when ${referenced('retweeted')}."text" is not null then ${of(referenced('retweeted'))} else ${of('post.data')} end`;
+  return `case when original."text" is not null then ${of('original')}
+    when retweeted."text" is not null then ${of('retweeted')} else ${of('post.data')} end`;
 };
 const entity = (member: string): string => shown(`note_tweet.entities.${member}`, `entities.${member}`);
 
@@ -46,17 +51,18 @@ const keys = shown('attachments.media_keys');
 export const xV2: Projection = {
   format: 'x.v2',
   postType,
+  parts,
   select: {
     post_id: xId('post.data.id', 'post.data."text"'),
     created_at: `case when post.data.created_at is null then ${snowflakeInstant('post.data.id')}
       else ${isoInstant('post.data.created_at')} end`,
     author_id: 'post.data.author_id',
-    author_handle: `${author}.username`,
-    author_name: `${author}.name`,
-    author_followers: `${author}.public_metrics.followers_count`,
-    author_location: orNull(`${author}.location`),
-    author_created_at: isoInstant(`${author}.created_at`),
-    author_verified: `${author}.verified`,
+    author_handle: 'author.username',
+    author_name: 'author.name',
+    author_followers: 'author.public_metrics.followers_count',
+    author_location: orNull('author.location'),
+    author_created_at: isoInstant('author.created_at'),
+    author_verified: 'author.verified',
     text: unescaped(shown('note_tweet."text"', '"text"')),
     lang: 'post.data.lang',
     hashtags: each(entity('hashtags'), 'x.tag'),
@@ -66,7 +72,7 @@ export const xV2: Projection = {
       else list_transform(${keys}, lambda k: coalesce(${medium}.url, ${medium}.preview_image_url, k)) end`,
     conversation_id: 'post.data.conversation_id',
     in_reply_to_id: `${referenced('replied_to')}.id`,
-    repost_of_id: `${referenced('retweeted')}.id`,
+    repost_of_id: 'retweeted.id',
     quote_of_id: `${referenced('quoted')}.id`,
     reposts: 'post.data.public_metrics.retweet_count',
     replies: 'post.data.public_metrics.reply_count',
@@ -74,8 +80,8 @@ export const xV2: Projection = {
     quotes: 'post.data.public_metrics.quote_count',
     latitude: degrees('post.data.geo.coordinates.coordinates[2]', 90),
     longitude: degrees('post.data.geo.coordinates.coordinates[1]', 180),
-    place: `coalesce(${place}.full_name, post.data.geo.full_name)`,
-    country: `coalesce(${place}.country_code, post.data.geo.country_code)`,
-    uri: `'https://x.com/' || coalesce(${author}.username, 'i/web') || '/status/' || post.data.id`,
+    place: 'coalesce(place.full_name, post.data.geo.full_name)',
+    country: 'coalesce(place.country_code, post.data.geo.country_code)',
+    uri: `'https://x.com/' || coalesce(author.username, 'i/web') || '/status/' || post.data.id`,
   },
 };
