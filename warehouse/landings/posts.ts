@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tables } from '#core/contract/tables.ts';
 import { literal, rowsOf } from '../duck.ts';
-import { encodeParquet } from '../encode.ts';
+import { duckType, encodeParquet } from '../encode.ts';
 import type { Batch } from '../gather.ts';
 import type { EncodeContext, EncodedBatch, Fates, Landing } from '../landing.ts';
 import { withParts } from '../normalise/projection.ts';
@@ -52,15 +52,18 @@ async function encodePosts(batch: Batch, context: EncodeContext): Promise<Encode
  * dead).
  */
 async function project(files: readonly StagedFile[], { connection }: EncodeContext): Promise<void> {
-  const selects = files.map((file) => selectFrom(file));
-  const columns = tables.posts.columns.map(({ name }) => name);
-  const empty = `select ${columns.map((name) => `null as ${name}`).join(', ')} where false`;
-  await connection.run(`create or replace temp table projected as
-    select *, false as duplicate, hash(event_id, source, post_id) as key,
+  const columns = tables.posts.columns.map(({ name, type }) => `null::${duckType(type)} as ${name}`);
+  await connection.run(`create or replace temp table projected as ${withFate(`select ${columns.join(', ')} where false`)}`);
+  // One after another: the readers' buffers of all formats at once would be most of a small memory.
+  for (const file of files) await connection.run(`insert into projected by name ${withFate(selectFrom(file))}`);
+}
+
+function withFate(rows: string): string {
+  return `select *, false as duplicate, hash(event_id, source, post_id) as key,
       case when event_id is null then 'it belongs to no event'
         when post_id is null then 'it has no valid id'
         when created_at is null then 'it has no valid time of creation' end as reason
-    from (${selects.length === 0 ? empty : selects.join(' union all by name ')})`);
+    from (${rows})`;
 }
 
 /** One row per record and event. Events come last: what `post` holds is never copied, only what is made of it. */
