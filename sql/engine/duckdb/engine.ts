@@ -7,6 +7,7 @@ import type { Catalog } from '#warehouse/catalog/catalog.ts';
 import type { TableCache } from '#warehouse/table/files.ts';
 import type { Engine, Result, ResultColumn, Statement, TableInfo } from '../engine.ts';
 import { type Conversation, converse, sentBack } from './conversation.ts';
+import { withPivotValues } from './pivot-values.ts';
 import { createPlanner } from './plan.ts';
 import { createChildPool } from './pool.ts';
 import type { LakeNames } from './protocol.ts';
@@ -41,7 +42,7 @@ export function createDuckEngine(options: DuckEngineOptions): Engine {
   const names = lakeNames();
   const watch = { clock, graceMs, residentBytesMax: options.memoryBytes + residentBytesBesides };
 
-  const start = async (statement: Statement, only: 'run' | 'describe'): Promise<Conversation> => {
+  const lead = async (statement: Statement, only: 'run' | 'describe'): Promise<Conversation> => {
     const { user, signal } = statement;
     for (let times = 0; ; times++) {
       const lease = await pool.acquire({ user, signal, sentBack: times });
@@ -53,6 +54,8 @@ export function createDuckEngine(options: DuckEngineOptions): Engine {
       }
     }
   };
+  const start = async (statement: Statement, only: 'run' | 'describe'): Promise<Conversation> =>
+    await withPivotValues(statement, clock, async (given, what) => await lead(given, what ?? only));
   return {
     kind: 'duckdb',
     async run(statement) {

@@ -87,7 +87,7 @@ export function viewName({ name, travel }: AskedTable): string {
 }
 
 const refused =
-  'Allowed is one statement: SELECT, WITH, VALUES, TABLE, FROM, PIVOT … ON … IN (…), UNPIVOT, DESCRIBE, SUMMARIZE, ' +
+  'Allowed is one statement: SELECT, WITH, VALUES, TABLE, FROM, PIVOT, UNPIVOT, DESCRIBE, SUMMARIZE, ' +
   'SHOW TABLES or EXPLAIN, over the tables of schemas lake and store.';
 
 /** The one SELECT-like statement of a text, parsed by DuckDB. */
@@ -120,9 +120,7 @@ function parseFailure(tree: JsonObject, sql: string, bodyBytes: number): Watersh
     });
   }
   if (/only select statements/i.test(message)) {
-    const pivot = /^\s*\(?\s*PIVOT\b/i.test(sql)
-      ? 'PIVOT needs the values spelled out: PIVOT … ON column IN (…). '
-      : '';
+    const pivot = /\bPIVOT/i.test(sql) ? 'Inside of other statements PIVOT wants its values: ON column IN (…). ' : '';
     return new WatershedError(
       'statement_refused',
       'this kind of statement is not allowed: nothing here can be changed',
