@@ -52,8 +52,8 @@ test.each([
   queries.rangeSql('flood-2013'), queries.rangeOfPostsSql('flood-2013'), queries.totalsSql(all, 'hour'), queries.kindsSql(all, 'minute'),
   queries.matchingSql(narrow, 'hour'), queries.newestSql(narrow, undefined, 20), queries.newestSql(all, end - 7_200_000, 20),
   `${queries.labelsSql('flood-2013', end - 3_600_000, end, ['p1999', 'p1998'])} order by post_id`, queries.languagesSql(all), queries.termsSql(all, 5),
-  queries.momentumSql('flood-2013', end), `${queries.sparksSql(48)} order by 1, 2`, queries.collectorsSql(0), queries.gapsSql(0, 'flood-2013'),
-  queries.quarantineSql(0), 'select event_id, sum(posts) as posts, min(minute) as first, max(minute) as last from lake.activity group by event_id order by posts desc',
+  queries.momentumSql('flood-2013', end), `${queries.sparksSql(48)} order by 1, 2`, `${queries.paceSql()} order by 1`, queries.gapsSql(0, 'flood-2013'),
+  queries.changesSql(5), queries.sampleSql(narrow, Date.parse('2013-06-20T06:00:00Z'), 5000, 3), queries.matchingMomentumSql(narrow, end), 'select event_id, sum(posts) as posts, min(minute) as first, max(minute) as last from lake.activity group by event_id order by posts desc',
 ])('the page: %s', same);
 
 test.each(layouts.flatMap((layout) => Object.entries(layout.questions({ event: 'flood-2013', period: { from: end - 86_400_000, to: end } }))

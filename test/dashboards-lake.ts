@@ -61,7 +61,8 @@ const rows: readonly (readonly [TableName, string])[] = [
     (timestamptz '2013-06-20 12:30:00+00', 'x', null, 'gap', timestamptz '2013-06-20 12:00:00+00', timestamptz '2013-06-20 12:30:00+00', 'the network closed the connection', null, 2),
     (timestamptz '2013-06-21 03:00:00+00', 'x', 'flood-2013', 'gap', timestamptz '2013-06-21 02:00:00+00', timestamptz '2013-06-21 03:00:00+00', 'this machine was down', timestamptz '2013-06-21 05:00:00+00', 3))
     t("at", source, event_id, kind, since, until, cause, filled_at, log_offset)`],
-  ['quarantine', `select timestamptz '2013-06-20 05:00:00+00' as at, 'collector' as component, 'no JSON' as reason, 'posts' as topic, '\\x7B'::blob as bytes, 1 as bytes_length`],
+  ['quarantine', `select timestamptz '2013-06-20 05:00:00+00' as at, 'collector' as component, 'no JSON' as reason, 'posts' as topic, '\\x7B'::blob as bytes, 1 as bytes_length,
+    0 as log_partition, 7 as log_offset`],
 ];
 
 export const pageToken = 'the-token-of-the-dashboards';

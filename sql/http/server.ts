@@ -97,8 +97,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       ? undefined
       : await createLongStatements({ engine, folder: resultsFolder, clock, logger });
   const paced = { engine, limits, logger, stopping: stopping.signal, ...paceOf(options) };
-  await app.register(sqlRoutes(paced));
-  await app.register(downloadRoutes(paced));
+  for (const routes of [sqlRoutes(paced), downloadRoutes(paced)]) await app.register(routes);
   if (statements !== undefined) await app.register(statementRoutes({ statements, limits }));
   if (database !== undefined) await app.register(queryRoutes({ database, ...paced }));
   await app.register(completionRoutes({ engine }));

@@ -1,4 +1,4 @@
-import { ApiError, type Cell } from './api.ts';
+import { api, ApiError, type Cell } from './api.ts';
 
 /** A result that is still coming, or whole. `rows` grows in place; `version` tells that it did. */
 export interface Answer {
@@ -18,6 +18,20 @@ type Message =
   | { readonly kind: 'done'; readonly truncated: boolean; readonly elapsedMs?: number }
   | { readonly kind: 'failed'; readonly status: number; readonly problem: { readonly code?: string; readonly detail?: string; readonly title?: string; readonly hint?: string } };
 
+let spare: Worker | undefined;
+
+/** Makes the next statement's worker while there is time. */
+export function prepare(): void {
+  spare ??= new Worker(new URL('./rows.worker.ts', import.meta.url), { type: 'module' });
+}
+
+function takeWorker(): Worker {
+  prepare();
+  const worker = spare;
+  spare = undefined;
+  return worker ?? new Worker(new URL('./rows.worker.ts', import.meta.url), { type: 'module' });
+}
+
 /**
  * Runs one statement in a worker and tells of its rows as they come; at most `rowsMax`. The returned function cancels,
  * here and on the server.
@@ -25,13 +39,17 @@ type Message =
 export function ask(
   sql: string, params: readonly (string | number | null)[], rowsMax: number, tell: (answer: Answer) => void,
 ): () => void {
-  const worker = new Worker(new URL('./rows.worker.ts', import.meta.url), { type: 'module' });
+  const worker = takeWorker();
   const startedAt = performance.now();
   const rows: (readonly Cell[])[] = [];
   let answer: Answer = { sql, columns: [], rows, version: 0, done: false, truncated: false, elapsedMs: 0, error: undefined };
   const put = (more: Partial<Answer>): void => {
+    if (answer.done) return;
     answer = { ...answer, ...more, version: answer.version + 1, elapsedMs: more.elapsedMs ?? performance.now() - startedAt };
-    if (answer.done) worker.terminate();
+    if (answer.done) {
+      worker.terminate();
+      prepare();
+    }
     tell(answer);
   };
   worker.addEventListener('message', ({ data }: MessageEvent<Message>) => {
@@ -44,7 +62,10 @@ export function ask(
     const { code = 'internal', detail, title, hint } = data.problem;
     return put({ done: true, error: new ApiError(data.status, code, detail ?? title ?? 'The statement failed.', hint) });
   });
-  worker.addEventListener('error', () => put({ done: true, error: new ApiError(0, 'internal', 'The page could not ask: reload it.') }));
+  // The worker itself could not be fetched: without a session or a server there is none. Which it is, the server says.
+  worker.addEventListener('error', () => void api('/api/session').then(
+    () => put({ done: true, error: new ApiError(0, 'internal', 'The page is older than the server.', 'Reload it.') }),
+    (error: unknown) => put({ done: true, error: error instanceof ApiError ? error : new ApiError(0, 'internal', String(error)) })));
   worker.postMessage({ sql, params, rowsMax });
   return () => {
     if (answer.done) return;

@@ -63,9 +63,11 @@ function ruleText({ rule }: EventView): string {
 
 interface Change {
   readonly version: number;
-  readonly action: string;
-  readonly changedBy: string;
-  readonly changedAt: string;
+  readonly at: string;
+  readonly by: string;
+  readonly change: string;
+  readonly from: unknown;
+  readonly to: unknown;
 }
 
 function History({ id, version }: { id: string; version: number }) {
@@ -73,11 +75,18 @@ function History({ id, version }: { id: string; version: number }) {
   if (loaded.error) return <Problem error={loaded.error} />;
   return (
     <ol class="card plain-list" aria-label="Who changed what">
-      {loaded.data?.history.toReversed().map((change) => (
-        <li key={change.version}><b>{change.action}</b> by {change.changedBy} <span class="soft">{change.changedAt.slice(0, 19).replace('T', ' ')} UTC, version {change.version}</span></li>
+      {loaded.data?.history.toSorted((a, b) => b.version - a.version).map((change, index) => (
+        <li key={index}><b>{change.change.replaceAll('_', ' ')}</b> by {change.by} <span class="soft">{change.at.slice(0, 19).replace('T', ' ')} UTC, version {change.version}{told(change)}</span></li>
       ))}
     </ol>
   );
+}
+
+/** Which fields changed, from what to what. */
+function told({ from, to }: Change): string {
+  if (typeof from !== 'object' || from === null || typeof to !== 'object' || to === null) return '';
+  const text = (of: object, key: string): string => JSON.stringify(Reflect.get(of, key) ?? null).slice(0, 200);
+  return Object.keys(to).filter((key) => text(from, key) !== text(to, key)).map((key) => `; ${key}: ${text(from, key)} → ${text(to, key)}`).join('');
 }
 
 /** Deleting hides an event and all its posts: its name is asked for, so that nobody does it by a slip. */

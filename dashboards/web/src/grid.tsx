@@ -34,7 +34,8 @@ export function Grid({ answer }: { answer: Answer }) {
   const last = Math.min(rows.length, Math.ceil((top + height) / rowHeight) + spare);
   const move = (event: KeyboardEvent): void => {
     const page = Math.max(1, Math.floor(height / rowHeight) - 2);
-    const by = ({ ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -rows.length, End: rows.length } as Readonly<Record<string, number>>)[event.key];
+    const steps = new Map([['ArrowDown', 1], ['ArrowUp', -1], ['PageDown', page], ['PageUp', -page], ['Home', -rows.length], ['End', rows.length]]);
+    const by = steps.get(event.key);
     if (by === undefined || rows.length === 0) return;
     event.preventDefault();
     const next = Math.max(0, Math.min(rows.length - 1, (current ?? -1) + by));
@@ -50,7 +51,7 @@ export function Grid({ answer }: { answer: Answer }) {
       <div ref={box} class="grid" tabIndex={0} role="region" aria-label="Rows; arrow keys choose one" onScroll={(event) => setTop(event.currentTarget.scrollTop)} onKeyDown={move}>
         <table aria-rowcount={rows.length + 1} style={{ width: `${widths.reduce((sum, width) => sum + width, 0)}px` }}>
           <colgroup>{widths.map((width, at) => <col key={at} style={{ width: `${width}px` }} />)}</colgroup>
-          <thead><tr aria-rowindex={1}>{columns.map((column, at) => <th key={at} title={`${column.name}: ${column.type}`} scope="col">{column.name}</th>)}</tr></thead>
+          <thead><tr aria-rowindex={1}>{columns.map((column, at) => <th key={at} class={isNumeric(column.type) ? 'number' : ''} title={`${column.name}: ${column.type}`} scope="col">{column.name}</th>)}</tr></thead>
           <tbody>
             {first > 0 && <tr aria-hidden="true"><td style={{ height: `${first * rowHeight}px`, padding: 0 }} colSpan={columns.length} /></tr>}
             {rows.slice(first, last).map((row, index) => {

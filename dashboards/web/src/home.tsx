@@ -106,7 +106,7 @@ function EventCard({ event, activity, pace, collectors, gaps }: {
       <Spark values={activity?.bars ?? []} label={`Posts of ${event.name} over its time, ${posts} in all`} />
       <div class="numbers">
         <span><b>{count.format(posts)}</b>posts</span>
-        {pace && <span><b>{pace.perMinute >= 10 ? Math.round(pace.perMinute) : pace.perMinute.toFixed(1)}</b>per minute{isLive ? '' : ' at its end'}</span>}
+        {pace && <span><b>{pace.perMinute >= 10 ? Math.round(pace.perMinute) : pace.perMinute.toFixed(1)}</b>posts/min{isLive ? '' : ' at its end'}</span>}
         {pace && <span><b>{count.format(pace.hour)}</b>in {isLive ? 'the' : 'its'} last hour</span>}
       </div>
       <div class="soft">{pace === undefined ? 'No post counted yet: counts follow the posts within half a minute.' : `newest ${ago(pace.lastMs)}`}</div>

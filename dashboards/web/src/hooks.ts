@@ -10,8 +10,8 @@ export interface Loaded<T> {
 const pauseMs = 1_000;
 
 /**
- * Loads now, when `key` changes, every `everyMs` while the page is seen, and soon after `nudge` changes. Old data stay while
- * new ones come or fail.
+ * Loads now, when `key` changes, every `everyMs` while the page is seen, and soon after `nudge` changes. Old data stay
+ * while new ones come or fail.
  */
 export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T>, everyMs: number, nudge = 0): Loaded<T> {
   const [state, setState] = useState<{ key: string } & Loaded<T>>({ key, data: undefined, error: undefined });

@@ -11,8 +11,8 @@ let source: EventSource | undefined;
 let listeners = 0;
 
 /**
- * Listens while a component is there and its page is in sight: a browser keeps few connections to one host, and pages in
- * the background must not take them.
+ * Listens while a component is there and its page is in sight: a browser keeps few connections to one host, and pages
+ * in the background must not take them.
  */
 export function useLive(): void {
   useEffect(() => {

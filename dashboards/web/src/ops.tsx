@@ -1,10 +1,9 @@
-import type { ComponentChildren } from 'preact';
 import { api, type Cell, sql, type SqlResult } from './api.ts';
 import { useLoad } from './hooks.ts';
 import { cellText, count, Problem } from './parts.tsx';
 import { Audit, Quarantine } from './opsrecords.tsx';
+import { Section, time } from './section.tsx';
 import { gapsSql } from './queries.ts';
-import { ms } from './timeline.ts';
 
 interface JobView {
   readonly name: string;
@@ -97,25 +96,6 @@ function Jobs({ jobs, loaded }: { jobs: readonly JobView[] | undefined; loaded: 
     empty="The jobs run in another process: its own /metrics tells of them." />;
 }
 
-/** A table under a heading, or words where it is empty. */
-export function Section({ id, title, head, rows, empty, numeric = [] }: {
-  id: string; title: string; head: readonly string[]; rows: readonly (readonly ComponentChildren[])[] | undefined; empty: string; numeric?: readonly number[];
-}) {
-  return (
-    <section class="card" aria-labelledby={id}>
-      <h2 id={id}>{title}</h2>
-      {rows === undefined ? <p class="soft">loading…</p> : rows.length === 0 ? <p class="soft">{empty}</p> : (
-        <div class="table-wrap" tabIndex={0} role="region" aria-label={`Rows of ${title}`}>
-          <table>
-            <thead><tr>{head.map((name) => <th key={name} scope="col">{name}</th>)}</tr></thead>
-            <tbody>{rows.map((row, index) => <tr key={index}>{row.map((cell, at) => <td key={at} class={numeric.includes(at) ? 'number' : ''}>{cell}</td>)}</tr>)}</tbody>
-          </table>
-        </div>
-      )}
-    </section>
-  );
-}
-
 function rowsOf(result: SqlResult | undefined): readonly (readonly string[])[] | undefined {
   return result?.rows.map((row) => row.map(shown));
 }
@@ -124,10 +104,6 @@ function shown(cell: Cell): string {
   if (cell === null) return '—';
   if (typeof cell === 'string' && /^\d{4}-\d\d-\d\dT.*Z$/.test(cell)) return time(cell);
   return cellText(cell);
-}
-
-export function time(instant: string): string {
-  return `${new Date(ms(instant)).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
 }
 
 function number(value: number | null): string {

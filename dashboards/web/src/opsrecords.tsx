@@ -1,9 +1,9 @@
 import { useState } from 'preact/hooks';
 import { api, ApiError, sql } from './api.ts';
 import { useLoad } from './hooks.ts';
-import { Section, time } from './ops.tsx';
 import { cellText, count, Problem } from './parts.tsx';
 import { changesSql } from './queries.ts';
+import { Section, time } from './section.tsx';
 import { place, setParams } from './state.ts';
 
 interface Quarantined {
@@ -94,8 +94,8 @@ export function Audit() {
   ]);
   return (
     <>
-      <Section id="changes" title="Changes of events" head={['When', 'By', 'What', 'Event', 'Version']} empty="No event was made yet."
-        rows={changes.data?.rows.map(([at, by, action, event, version]) => [time(String(at)), cellText(by), cellText(action), cellText(event), cellText(version)])} />
+      <Section id="changes" title="Changes of events" head={['When', 'By', 'What', 'Event', 'Version']} empty={changes.error?.message ?? 'No event was made yet.'}
+        rows={changes.error ? [] : changes.data?.rows.map(([at, by, action, event, version]) => [time(String(at)), cellText(by), cellText(action), cellText(event), cellText(version)])} />
       {asked.error?.status === 403 ? null : asked.error && <Problem error={asked.error} />}
       <Section id="audit" title="Statements, newest first" head={['When', 'Who', 'Door', 'Outcome', 'Rows', 'Time', 'Statement']} rows={asked.error?.status === 403 ? [] : statements} numeric={[4, 5]}
         empty={asked.error?.status === 403 ? 'Only an administrator sees who asked what.' : onlyFailed ? 'None failed.' : 'Nobody has asked yet.'} />

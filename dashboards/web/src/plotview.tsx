@@ -17,15 +17,15 @@ export function PlotView({ answer }: { answer: Answer }) {
   const kind = kindNames.find(([name]) => name === params.get('kind'))?.[0] ?? (columns.find(({ name }) => name === x)?.type.startsWith('TIMESTAMP') === true ? 'line' : 'bar');
   const data = useMemo(() => plotData(columns, rows, x, y, by), [answer.version, x, y, by]);
   const holder = useRef<HTMLDivElement>(null);
-  const plot = useRef<Promise<Plot>>(undefined);
+  const plot = useRef<Promise<Plot | undefined>>(undefined);
   useEffect(() => {
     const element = holder.current;
     if (element === null) return undefined;
-    const made = import('./plot.ts').then(({ createPlot }) => createPlot(element));
+    const made = import('./plot.ts').then(({ createPlot }) => createPlot(element)).catch(() => undefined); // the table below has the numbers
     plot.current = made;
-    return () => void made.then((instance) => instance.dispose());
+    return () => void made.then((instance) => instance?.dispose());
   }, []);
-  useEffect(() => void plot.current?.then((instance) => instance.show(data, kind)), [data, kind]);
+  useEffect(() => void plot.current?.then((instance) => instance?.show(data, kind)), [data, kind]);
   const choice = (label: string, name: string, value: string, names: readonly string[], none?: string) => (
     <label class="inline">{label}
       <select value={value} onChange={(event) => setParams({ [name]: event.currentTarget.value || '-' }, true)}>

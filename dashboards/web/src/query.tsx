@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { type Answer, ask } from './ask.ts';
+import { type Answer, ask, prepare } from './ask.ts';
 import { api, type TableInfo } from './api.ts';
 import { Download } from './download.tsx';
 import type { SqlEditor } from './editor.ts';
@@ -96,9 +96,12 @@ function useStatement(onDone: (answer: Answer) => void): { answer: Answer | unde
   const [answer, setAnswer] = useState<Answer>();
   const stop = useRef<() => void>(undefined);
   const latest = useRef(0);
-  useEffect(() => () => {
-    latest.current += 1;
-    stop.current?.();
+  useEffect(() => {
+    prepare();
+    return () => {
+      latest.current += 1;
+      stop.current?.();
+    };
   }, []);
   const run = (sql: string, values: readonly string[]): void => {
     const mine = ++latest.current;

@@ -53,6 +53,7 @@ interface SourceJson {
 function parse(text: string): unknown {
   try {
     if (!/\d{16}/.test(text)) return JSON.parse(text);
+    // The compiler's library does not know `context.source` yet.
     return (JSON as unknown as SourceJson).parse(text, (_key, value, { source }) =>
       (typeof value === 'number' && source !== undefined && !Number.isSafeInteger(value) && /^-?\d+$/.test(source) ? source : value));
   } catch {
