@@ -1,33 +1,35 @@
 import { join } from 'node:path';
 import { renderAsync } from '@resvg/resvg-js';
-import { BarChart } from 'echarts/charts';
-import { GridComponent, LegendComponent } from 'echarts/components';
 import { init, use } from 'echarts/core';
+import { install as bars } from 'echarts/lib/chart/bar/install.js';
+import { install as grid } from 'echarts/lib/component/grid/installSimple.js';
+import { install as legend } from 'echarts/lib/component/legend/installLegendPlain.js';
 import { SVGRenderer } from 'echarts/renderers';
 import { createRequire } from 'node:module';
 import type { Bars } from './layout.ts';
+import { opaquePng } from './png.ts';
 
-use([BarChart, GridComponent, LegendComponent, SVGRenderer]);
+for (const part of [bars, grid, legend, SVGRenderer]) use(part);
 
 const size = { width: 860, height: 320 };
 /** Resvg leaves out all text without a word where it has no font; pdfmake brings these. */
 export const fontFolder = join(createRequire(import.meta.url).resolve('pdfmake/package.json'), '..', 'fonts', 'Roboto');
 
 /** Draws stacked bars as a PNG, without a browser; pixels are made on another thread. */
-export async function barsToPng(bars: Bars): Promise<Buffer> {
+export async function barsToPng({ steps, series }: Bars): Promise<Buffer> {
   const chart = init(null, undefined, { renderer: 'svg', ssr: true, ...size });
   try {
     chart.setOption({
       animation: false, backgroundColor: '#ffffff', textStyle: { fontFamily: 'Roboto' },
       grid: { left: 60, right: 20, top: 60, bottom: 40 }, legend: { top: 8, textStyle: { fontFamily: 'Roboto' } },
-      xAxis: { type: 'category', data: [...bars.steps] }, yAxis: { type: 'value', minInterval: 1 },
-      series: bars.series.map(({ name, color, values }) => ({ name, type: 'bar', stack: 'all', itemStyle: { color }, data: [...values] })),
+      xAxis: { type: 'category', data: [...steps] }, yAxis: { type: 'value', minInterval: 1 },
+      series: series.map(({ name, color, values }) => ({ name, type: 'bar', stack: 'all', itemStyle: { color }, data: [...values] })),
     });
     const fonts = ['Roboto-Regular.ttf', 'Roboto-Medium.ttf'].map((file) => join(fontFolder, file));
     const picture = await renderAsync(chart.renderToSVGString(), {
-      fitTo: { mode: 'zoom', value: 2 }, font: { fontFiles: fonts, loadSystemFonts: false, defaultFontFamily: 'Roboto', sansSerifFamily: 'Roboto' },
+      fitTo: { mode: 'zoom', value: 1.5 }, font: { fontFiles: fonts, loadSystemFonts: false, defaultFontFamily: 'Roboto', sansSerifFamily: 'Roboto' },
     });
-    return picture.asPng();
+    return await opaquePng(picture.pixels, picture.width, picture.height);
   } finally {
     // Without it the process would stay alive.
     chart.dispose();

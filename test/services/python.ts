@@ -22,11 +22,14 @@ const wirePackages = [
 ];
 
 /** What runs a notebook without a browser, and what the notebooks import. */
-const notebookPackages = ['nbclient', 'ipykernel', 'matplotlib', 'pandas==3.1.1', 'psycopg[binary]==3.3.9'];
+const notebookPackages = [
+  'nbclient', 'ipykernel', 'matplotlib', 'pandas==3.1.1', 'psycopg[binary]==3.3.9', 'duckdb==1.5.5', 'networkx==3.6.1', 'sqlalchemy==2.1.9', 'openpyxl==3.1.5',
+  'pyiceberg[pyiceberg-core]==0.12.0', 'pyarrow',
+];
 
 /** The Python of an environment that executes notebooks. */
 export async function notebookPython(): Promise<string> {
-  return await environment('python-notebook-1', notebookPackages);
+  return await environment('python-notebook-2', notebookPackages);
 }
 
 /** The Python of an environment that has `packages`; made on the first call, with the network. */
