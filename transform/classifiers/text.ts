@@ -35,6 +35,20 @@ export function hashText(text: string, seed = 0): number {
   return hashRange(text, 0, text.length, seed);
 }
 
+/** Puts `hashText(text)` and an independent hash into `into`: 64 bits that tell texts apart. */
+export function hashTwice(text: string, into: Int32Array): void {
+  let first = 0x811c9dc5 | 0;
+  let second = 0x2b7e1516;
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index);
+    first = Math.imul(first ^ unit, 0x01000193);
+    second = Math.imul(second ^ unit, 0x5bd1e995);
+    second ^= second >>> 15;
+  }
+  into[0] = mix(first);
+  into[1] = second;
+}
+
 /** The hash of `text.slice(from, to)`, without making it. */
 export function hashRange(text: string, from: number, to: number, seed: number): number {
   let hash = 0x811c9dc5 ^ seed;
