@@ -42,10 +42,12 @@ export async function runOracle(options: OracleOptions): Promise<OracleReport> {
   await using stack = new AsyncDisposableStack();
   const stage = await setUp(options, stack);
   await stage.lake.start();
+  stage.model.settling = true;
   for (const name of ['alpha', 'beta', 'gamma']) await makeEvent(stage, `${name} ${seed}`);
   const posting = keepPosting(stage);
   stack.defer(() => posting.stop());
   await settled(stage);
+  stage.model.settling = false;
   const deeds: Record<string, number> = {};
   const startedAt = performance.now();
   const waiting: string[] = [];

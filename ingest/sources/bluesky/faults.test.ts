@@ -68,3 +68,22 @@ test.each([['behind', -5], ['ahead', 5]])('a clock of ours that is five hours %s
   expect(new Set(r.posts())).toEqual(new Set([`${first.id} flood`, `${second.id} fire`, `${third.id} flood,fire`]));
   expect(r.dead()).toEqual([]);
 });
+
+test('the past of an event that is paused before it was read is read when it goes on', async () => {
+  await using r = await run({ events: [], before: (network) => void network.post({ text: 'long ago' }) });
+  const startMs = r.clock.now() + 1;
+  await r.clock.advance(1000);
+  const past = r.network.post({ text: 'fire' });
+  await r.clock.advance(60_000);
+  const fire = event('fire', ['fire'], { start: new Date(startMs).toISOString() });
+  r.hosts[0]?.refuse(503, 2); // of the stream, and of the past
+  r.setEvents([fire]);
+  await r.until(() => r.hosts[0]?.attempts.length === 2);
+  r.setEvents([]);
+  await r.until(() => r.journal('rules_changed').length === 2);
+  r.setEvents([{ ...fire, version: 3 }]);
+  await r.until(() => r.hosts[0]?.connected() === 1, 500);
+  r.network.post({ text: 'time goes on' });
+  await r.until(() => r.journal('gap').some(({ eventId, filledAtMs }) => eventId === 'fire' && filledAtMs !== undefined), 200);
+  expect(r.posts()).toContain(`${past.id} fire`);
+});

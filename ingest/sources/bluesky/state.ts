@@ -49,5 +49,7 @@ export function takeEvents(
   }
   const ids = new Set(events.map(({ id }) => id));
   for (const id of Object.keys(state.following)) if (!ids.has(id)) delete state.following[id];
+  // What a pause cuts short of the past is asked for again when the event goes on.
+  for (const { event, untilUs } of state.past) if (!ids.has(event)) state.asked[event] = untilUs;
   state.past = state.past.filter(({ event }) => ids.has(event));
 }

@@ -54,8 +54,10 @@ async function handleLine(collector: Collector, line: Extract<StreamItem, { kind
       const { channel, keeper, budget, options, current, matcher } = collector;
       const receivedAtMs = options.clock.now();
       budget.count(1, receivedAtMs);
-      const matches = keeper.eventsOf(message.rules).filter((id) => current.some((event) => event.id === id))
-        .map((id) => ({ id, matched: matcher.matchedTerms(id, message.matchable) }));
+      // A post that says nothing of rules is judged by ourselves.
+      const matches = message.rules.length === 0 ? matcher.match(message.matchable)
+        : keeper.eventsOf(message.rules).filter((id) => current.some((event) => event.id === id))
+          .map((id) => ({ id, matched: matcher.matchedTerms(id, message.matchable) }));
       if (matches.length === 0) options.onDropped?.(ownReasons.nothingToFollow);
       else await channel.put({ kind: 'post', source: 'x', format: 'x.v2', events: matches, receivedAtMs, body: bytes });
       return undefined;

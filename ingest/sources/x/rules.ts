@@ -34,7 +34,7 @@ interface Refusal {
 const tagPrefix = 'watershed:';
 
 export function createRuleKeeper(api: XApi): RuleKeeper {
-  /** By tag for rules of ours that are kept for other events than their tag says, by id for those of somebody else. */
+  /** By tag for rules of ours that are kept for other events than their tag says; by id for all, should a tag be missing. */
   const shared = new Map<string, readonly string[]>();
   const reported = new Map<string, string>();
   return {
@@ -49,9 +49,11 @@ export function createRuleKeeper(api: XApi): RuleKeeper {
         shared.set(tag, ids);
         return news;
       });
+      for (const { id, value } of kept) shared.set(id, values.get(value) ?? []);
+      const onAdded = ({ id, value }: StreamRule): void => void shared.set(id, values.get(value) ?? []);
       const missing = withTags([...values].filter(([value]) => !kept.some((rule) => rule.value === value)), kept);
       const surplus = present.filter((rule) => isOurs(rule) && !kept.includes(rule));
-      const { refusals, deleted } = await addRules(api, missing, surplus);
+      const { refusals, deleted } = await addRules(api, missing, surplus, onAdded);
       if (!deleted) await api.deleteRules(surplus.map(({ id }) => id));
       for (const { tag } of [...surplus, ...missing]) shared.delete(tag);
       for (const { rule, duplicateOf } of refusals) {
@@ -115,22 +117,27 @@ function eventsOfTag(tag: string): string[] {
 
 /** Adds before anything is deleted, unless X has no room for both. */
 async function addRules(
-  api: XApi, missing: readonly WantedRule[], surplus: readonly StreamRule[],
+  api: XApi, missing: readonly WantedRule[], surplus: readonly StreamRule[], onAdded: (rule: StreamRule) => void,
 ): Promise<{ refusals: Refusal[]; deleted: boolean }> {
-  const refusals = await tryToAdd(api, missing);
+  const refusals = await tryToAdd(api, missing, onAdded);
   const noRoom = refusals.filter(({ why }) => /\bcap\b|RulesCap/i.test(why));
   if (noRoom.length === 0 || surplus.length === 0) return { refusals, deleted: false };
   await api.deleteRules(surplus.map(({ id }) => id));
   const others = refusals.filter((refusal) => !noRoom.includes(refusal));
-  return { refusals: [...others, ...await tryToAdd(api, noRoom.map(({ rule }) => rule))], deleted: true };
+  return { refusals: [...others, ...await tryToAdd(api, noRoom.map(({ rule }) => rule), onAdded)], deleted: true };
 }
 
 /** One bad rule makes X refuse a whole request: then each is tried alone, so that the good ones are in force. */
-async function tryToAdd(api: XApi, rules: readonly WantedRule[]): Promise<Refusal[]> {
+async function tryToAdd(
+  api: XApi, rules: readonly WantedRule[], onAdded: (rule: StreamRule) => void,
+): Promise<Refusal[]> {
   if (rules.length === 0) return [];
   try {
     return (await api.addRules(rules)).flatMap((added): Refusal[] => {
-      if ('rule' in added) return [];
+      if ('rule' in added) {
+        onAdded(added.rule);
+        return [];
+      }
       const rule = rules.find(({ value }) => value === added.value) ?? rules[0];
       return rule === undefined ? [] : [{ rule, why: added.refused,
         ...(added.duplicateOf === undefined ? {} : { duplicateOf: added.duplicateOf }) }];
@@ -141,7 +148,7 @@ async function tryToAdd(api: XApi, rules: readonly WantedRule[]): Promise<Refusa
     const [rule] = rules;
     if (rules.length === 1 && rule !== undefined) return [{ rule, why: messageOf(error) }];
     const refusals: Refusal[] = [];
-    for (const one of rules) refusals.push(...await tryToAdd(api, [one]));
+    for (const one of rules) refusals.push(...await tryToAdd(api, [one], onAdded));
     return refusals;
   }
 }

@@ -157,3 +157,13 @@ test('EPIC g1 weakness 3 and g2 weakness 2: no post is lost while keywords chang
   expect(run.fake.missed).toEqual([]);
   expect(run.fake.opened()).toBe(1);
 });
+
+test('where tags are missing the ids of rules tell, and where nothing is said of rules our matcher', async () => {
+  await using run = await start({ events: [flood, crisis('fire', ['fire'])] });
+  await run.until(() => run.fake.connected());
+  const rule = run.fake.rules.find(({ tag }) => tag.includes('fire'));
+  run.fake.raw(`{"data":{"id":"1","text":"without the word"},"matching_rules":[{"id":"${rule?.id}"}]}\r\n`);
+  run.fake.raw('{"data":{"id":"2","text":"a flood"}}\r\n{"data":{"id":"3","text":"nothing"}}\r\n');
+  await run.until(() => run.posts().length === 2 && run.dropped.length === 1);
+  expect(run.items.flatMap((item) => item.kind === 'post' ? item.events.map(({ id }) => id) : [])).toEqual(['fire', 'flood']);
+});
