@@ -2,7 +2,7 @@
 // `debootstrap --variant=minbase --include=libatomic1,ca-certificates bookworm ROOT && node build/image.ts ROOT OUT` leaves the image's file system in OUT/2. Node and npm of
 // this machine stand for the base image's. Then, as the image would: chroot --userspec=10001:10001 OUT/2 node /app/bin/watershed.js start
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -53,14 +53,17 @@ function begin(base: string, out: string, name: string, number: number): Stage {
   return { name, folder, workdir: '/' };
 }
 
-/** The files that `docker build` would be given: what git knows, without what .dockerignore names. */
-function contextFiles(): string[] {
-  const ignored = readFileSync(join(root, '.dockerignore'), 'utf8').split('\n').filter((line) => line !== '' && !line.includes('*'));
-  return execFileSync('git', ['ls-files'], { cwd: root, encoding: 'utf8' }).split('\n')
-    .filter((file) => file !== '' && !ignored.some((one) => file === one || file.startsWith(`${one}/`)));
+/** What `docker build` would be given of the newest commit: all but what .dockerignore names. A list of files below a folder. */
+function readContext(folder: string): { folder: string; files: string[] } {
+  mkdirSync(folder);
+  execFileSync('sh', ['-c', 'git archive HEAD | tar -x -C "$1"', 'sh', folder], { cwd: root });
+  const ignored = readFileSync(join(folder, '.dockerignore'), 'utf8').split('\n').filter((line) => line !== '' && !line.includes('*'));
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((file) => statSync(join(folder, file)).isFile() && !ignored.some((one) => file === one || file.startsWith(`${one}/`)));
+  return { folder, files };
 }
 
-function copy(stage: Stage, rest: string, stages: readonly Stage[], context: readonly string[]): void {
+function copy(stage: Stage, rest: string, stages: readonly Stage[], context: { folder: string; files: readonly string[] }): void {
   const parts = rest.split(' ');
   const from = parts[0]?.startsWith('--from=') === true ? parts.shift()?.slice('--from='.length) : undefined;
   const to = join(stage.folder, stage.workdir, parts.pop() ?? '');
@@ -68,9 +71,9 @@ function copy(stage: Stage, rest: string, stages: readonly Stage[], context: rea
   for (const source of parts) {
     const other = stages.find(({ name }) => name === from);
     if (other !== undefined) execFileSync('cp', ['-a', `${join(other.folder, source)}/.`, to]);
-    else for (const file of context.filter((one) => source === '.' || one === source || one.startsWith(`${source}/`))) {
+    else for (const file of context.files.filter((one) => source === '.' || one === source || one.startsWith(`${source}/`))) {
       const inside = file.startsWith(`${source}/`) ? file.slice(source.length + 1) : file;
-      cpSync(join(root, file), join(to, inside), { recursive: true });
+      cpSync(join(context.folder, file), join(to, inside));
     }
   }
 }
@@ -78,9 +81,9 @@ function copy(stage: Stage, rest: string, stages: readonly Stage[], context: rea
 const [base, out] = process.argv.slice(2);
 if (base === undefined || out === undefined) throw new Error('usage: node build/image.ts ROOT OUT');
 mkdirSync(out, { recursive: true });
-const context = contextFiles();
+const context = readContext(join(out, 'context'));
 const stages: Stage[] = [];
-for (const { word, rest } of readSteps(readFileSync(join(root, 'Dockerfile'), 'utf8'))) {
+for (const { word, rest } of readSteps(readFileSync(join(context.folder, 'Dockerfile'), 'utf8'))) {
   const stage = stages.at(-1);
   if (word === 'FROM') stages.push(begin(base, out, / AS (\w+)$/.exec(rest)?.[1] ?? 'image', stages.length));
   else if (stage === undefined) throw new Error(`${word} stands before FROM`);

@@ -7,6 +7,7 @@ import { systemClock, systemRandom, type Clock, type Random } from './clock.ts';
 import { expandHome, type Config } from './config.ts';
 import { openDatabase, type Database } from './database/database.ts';
 import { openEmbedded } from './database/embedded.ts';
+import { freeAllLeases } from './database/lease.ts';
 import { migrate } from './database/migrate.ts';
 import { WatershedError } from './errors.ts';
 import { requireOwnLake } from './lake.ts';
@@ -56,6 +57,7 @@ export async function openFoundation(config: Config, note?: (text: string) => vo
   })).url;
   const database = stack.use(openDatabase(databaseUrl, { max: 12, clock }));
   await migrate(database);
+  if (config.DATABASE_URL === undefined) await freeAllLeases(database);
   const log = stack.use(openLog(config, database, clock));
   await Promise.all(topics.map((topic) => log.ensureTopic(topic, topic === 'posts' ? config.WATERSHED_LOG_PARTITIONS : 1)));
   const store = await openStore(config, dataDir, clock, stack);

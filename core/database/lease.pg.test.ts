@@ -3,7 +3,7 @@ import { type TestPostgres, startPostgres } from '#test/services/postgres.ts';
 import { manualClock, systemClock } from '../clock.ts';
 import { WatershedError } from '../errors.ts';
 import { type Database, openDatabase } from './database.ts';
-import { acquireLease, withLease } from './lease.ts';
+import { acquireLease, freeAllLeases, withLease } from './lease.ts';
 import { migrate } from './migrate.ts';
 
 let server: TestPostgres;
@@ -36,6 +36,16 @@ test('one holds a lease, the other waits until it is given back, and the epoch g
   await using lease = await second;
   expect(order).toEqual(['given back', 'taken']);
   expect([first.epoch, lease.epoch]).toEqual([1n, 2n]);
+});
+
+test('freed after a crash, a lease is taken at once, and its holder of before is fenced', async () => {
+  const before = await acquireLease(database, 'writer', 'a', { clock, ttlMs: 600 });
+  const lost = new Promise((resolve) => before.signal.addEventListener('abort', () => resolve(before.signal.reason), { once: true }));
+  await freeAllLeases(database);
+  const signal = AbortSignal.timeout(60_000);
+  await using after = await acquireLease(database, 'writer', 'b', { clock, ttlMs: 600_000, signal });
+  expect(after.epoch).toBe(before.epoch + 1n);
+  expect(await lost).toMatchObject({ code: 'fenced' });
 });
 
 test('a holder that lives keeps its lease well beyond the time of one', async () => {
