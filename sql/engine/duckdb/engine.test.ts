@@ -230,6 +230,24 @@ test('a statement that was sent back to begin again is answered once and wholly'
   ]);
 }, 60_000);
 
+test('neither plans nor errors tell where the lake lies', async () => {
+  for (const format of ['', '(FORMAT JSON)', '(FORMAT HTML)', '(FORMAT GRAPHVIZ)', 'ANALYZE', '(ANALYZE, FORMAT JSON)']) {
+    const { rows } = await ask(engine, `EXPLAIN ${format} SELECT max(text) FROM posts WHERE event_id = 'flood'`);
+    const [, plan = ''] = rows[0] ?? [];
+    expect(plan).toMatch(/READ_PARQUET/i);
+    // A plan in boxes breaks long names into lines: the beginning of the folder's name is short enough to stay whole.
+    expect(plan).not.toContain(lake.folder.slice(0, 12));
+  }
+  await using broken = await sqlLake();
+  await broken.append('posts', posts('flood', 0, 3));
+  const fresh = broken.engine();
+  expect((await ask(fresh, 'SELECT count(*) FROM posts')).rows).toEqual([[3]]);
+  for await (const { key } of broken.store.list('store/posts/data/')) await broken.store.delete(key);
+  const failed: unknown = await ask(fresh, 'SELECT max(text) FROM posts').catch((error: unknown) => error);
+  expect(failed).toEqual(code('unavailable'));
+  expect(JSON.stringify([failed, (failed as Error).message])).not.toContain(broken.folder);
+});
+
 test('progress is told while a statement runs', async () => {
   const told: (number | undefined)[] = [];
   const stop = new AbortController();

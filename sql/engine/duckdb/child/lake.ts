@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { WatershedError } from '#core/errors.ts';
 import { helpers, lakeViews } from '../../views.ts';
@@ -10,7 +11,11 @@ export interface ShownLake {
   show(lake: SentLake): Promise<void>;
 }
 
-export function createShownLake(connection: DuckDBConnection): ShownLake {
+/**
+ * Files in folder `root` are called by their names in there, with it as the working folder: plans and errors that people
+ * see then tell nothing of where the lake lies.
+ */
+export function createShownLake(connection: DuckDBConnection, root: string | undefined): ShownLake {
   const shown = new Map<string, string>();
   const withIds = new Set<string>();
   /** Makes something unless it stands under that key already. */
@@ -21,7 +26,8 @@ export function createShownLake(connection: DuckDBConnection): ShownLake {
     shown.set(name, key);
   };
   return {
-    async show(lake) {
+    async show(sent) {
+      const lake = root !== undefined && workIn(root) ? underRoot(sent, `${root}/`) : sent;
       for (const table of lake.tables) {
         await once(`store.${table.name}`, table.key, async () => {
           await requireFieldIds(connection, table.content?.files ?? [], withIds);
@@ -55,6 +61,33 @@ export function createShownLake(connection: DuckDBConnection): ShownLake {
         );
       }
     },
+  };
+}
+
+/** False where there is no such folder (yet). One that was removed and made anew is entered again. */
+function workIn(root: string): boolean {
+  try {
+    const [there, here] = [statSync(root), statSync('.', { throwIfNoEntry: false })];
+    if (there.ino !== here?.ino || there.dev !== here.dev) process.chdir(root);
+    return true;
+  } catch {
+    return false; // then files go by their whole names
+  }
+}
+
+function underRoot(lake: SentLake, prefix: string): SentLake {
+  const short = (path: string): string => (path.startsWith(prefix) ? path.slice(prefix.length) : path);
+  const file = ({ path, deletes }: SentFile): SentFile => ({
+    path: short(path),
+    ...(deletes === undefined ? {} : { deletes: { ...deletes, files: deletes.files.map(short) } }),
+  });
+  return {
+    ...lake,
+    tables: lake.tables.map((table) =>
+      table.content === undefined
+        ? table
+        : { ...table, content: { ...table.content, files: table.content.files.map(file) } },
+    ),
   };
 }
 

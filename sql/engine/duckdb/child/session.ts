@@ -85,7 +85,7 @@ class Session {
     switch (message.type) {
       case 'start': {
         const connection = await openDatabase(message.options);
-        this.#database = { connection, lake: createShownLake(connection), tempDir: message.options.tempDir };
+        this.#database = { connection, lake: createShownLake(connection, message.options.readable[0]), tempDir: message.options.tempDir };
         return { type: 'ready' };
       }
       case 'prepare': {
