@@ -1,3 +1,5 @@
+import { load } from 'js-yaml';
+
 /**
  * What Grafana does to a query before its data source sees it: variables and intervals are put in, then the macros of the
  * plugin. By the rules of grafana-postgresql-datasource (macros.go) and trino-datasource 1.4 (macros.go, sqlds), written anew.
@@ -57,4 +59,25 @@ function seconds(step: string): number {
   const length = lengths[unit ?? ''];
   if (amount === undefined || length === undefined) throw new Error(`error parsing interval ${step}`);
   return Number(amount) * length;
+}
+
+export interface Asked { readonly where: string; readonly kind: 'panel' | 'variable' | 'annotation' | 'alert'; readonly sql: string; readonly series: boolean }
+
+/** Every query in a generated file, however deep it stands. */
+export function queriesIn(file: string, content: string): Asked[] {
+  const found: Asked[] = [];
+  const visit = (value: unknown, path: string): void => {
+    if (Array.isArray(value)) return value.forEach((item, index) => visit(item, `${path}.${index}`));
+    if (typeof value !== 'object' || value === null) return;
+    const entries = Object.entries(value);
+    for (const [key, inner] of entries) {
+      if ((key === 'rawSql' || key === 'rawSQL' || (key === 'query' && path.includes('templating'))) && typeof inner === 'string' && /\sfrom\s/.test(inner)) {
+        const kind = path.includes('templating') ? 'variable' : path.includes('annotations') ? 'annotation' : file.includes('alerting') ? 'alert' : 'panel';
+        const format: unknown = Object.fromEntries(entries)['format'];
+        found.push({ where: `${file} ${path}`, kind, sql: inner, series: format === 'time_series' || format === 0 });
+      } else visit(inner, `${path}.${key}`);
+    }
+  };
+  visit(file.endsWith('.json') ? JSON.parse(content) : load(content), '');
+  return found;
 }

@@ -1,6 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { load } from 'js-yaml';
 import pg from 'pg';
 import type { Engine } from '#sql/engine/engine.ts';
 import { silentLogger } from '#core/logger.ts';
@@ -10,7 +9,7 @@ import { scramVerifier } from '#core/auth/scram.ts';
 import { systemClock } from '#core/clock.ts';
 import { createWireServer } from '#sql/pgwire/server.ts';
 import { dashboardsLake } from '#test/dashboards-lake.ts';
-import { expandGrafana, type GrafanaTime } from '#test/grafana-macros.ts';
+import { expandGrafana, type GrafanaTime, queriesIn } from '#test/grafana-macros.ts';
 import { roomyLimits, type SqlLake } from '#test/sql-lake.ts';
 import { generate } from './build.ts';
 import { variants } from './query.ts';
@@ -44,27 +43,6 @@ afterAll(async () => {
   await running;
   await lake[Symbol.asyncDispose]();
 });
-
-interface Asked { readonly where: string; readonly kind: 'panel' | 'variable' | 'annotation' | 'alert'; readonly sql: string; readonly series: boolean }
-
-/** Every query in a generated file, however deep it stands. */
-function queriesIn(file: string, content: string): Asked[] {
-  const found: Asked[] = [];
-  const visit = (value: unknown, path: string): void => {
-    if (Array.isArray(value)) return value.forEach((item, index) => visit(item, `${path}.${index}`));
-    if (typeof value !== 'object' || value === null) return;
-    const entries = Object.entries(value);
-    for (const [key, inner] of entries) {
-      if ((key === 'rawSql' || key === 'rawSQL' || (key === 'query' && path.includes('templating'))) && typeof inner === 'string' && /\sfrom\s/.test(inner)) {
-        const kind = path.includes('templating') ? 'variable' : path.includes('annotations') ? 'annotation' : file.includes('alerting') ? 'alert' : 'panel';
-        const format: unknown = Object.fromEntries(entries)['format'];
-        found.push({ where: `${file} ${path}`, kind, sql: inner, series: format === 'time_series' || format === 0 });
-      } else visit(inner, `${path}.${key}`);
-    }
-  };
-  visit(file.endsWith('.json') ? JSON.parse(content) : load(content), '');
-  return found;
-}
 
 const queries = [...generate()].flatMap(([file, content]) => queriesIn(file, content));
 const ofPostgres = queries.filter(({ where }) => where.startsWith('postgres'));
