@@ -23,7 +23,7 @@ test.each<[string, Partial<Command>]>([
   ['set local statement_timeout = 500', { kind: 'set', name: 'statement_timeout', value: '500', local: true }],
   ['SET SESSION extra_float_digits = -3', { kind: 'set', name: 'extra_float_digits', value: '-3' }],
   [`SET DateStyle = ISO, MDY`, { kind: 'set', name: 'datestyle', value: 'iso, mdy' }],
-  ['set search_path to "$user", public', { kind: 'set', name: 'search_path', value: '$user, public' }],
+  ['set search_path to "$user", public', { kind: 'set', name: 'search_path', value: '"$user", public' }],
   [`SET TIME ZONE 'UTC'`, { kind: 'set', name: 'timezone', value: 'UTC' }],
   [`SET NAMES 'utf8'`, { kind: 'set', name: 'client_encoding', value: 'utf8' }],
   ['SET my.thing = 1', { kind: 'set', name: 'my.thing', value: '1' }],

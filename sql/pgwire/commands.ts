@@ -1,17 +1,8 @@
 import { WatershedError } from '#core/errors.ts';
 import { type ConfigItem, configItems } from './config-select.ts';
-import { stringValue, type Statement, type Token } from './lexer.ts';
-
-/** Text and CSV layouts of COPY … TO STDOUT (PostgreSQL documentation, COPY). */
-export interface CopyOptions {
-  readonly format: 'text' | 'csv' | 'binary';
-  readonly delimiter: string;
-  readonly nullText: string;
-  readonly header: boolean;
-  readonly quote: string;
-  readonly escape: string;
-  readonly forceQuote: boolean;
-}
+import { type CopyOptions, copyOptions } from './copy-options.ts';
+import { Cursor } from './cursor.ts';
+import type { Statement } from './lexer.ts';
 
 /** What a statement asks of the door itself; undefined from `parseCommand` means it is for an engine. */
 export type Command =
@@ -23,6 +14,7 @@ export type Command =
   | { readonly kind: 'deallocate' | 'close'; readonly name: string | undefined }
   | { readonly kind: 'accepted'; readonly tag: string }
   | { readonly kind: 'config'; readonly items: readonly ConfigItem[] }
+  | { readonly kind: 'sleep'; readonly seconds: number }
   | { readonly kind: 'declare'; readonly name: string; readonly hold: boolean; readonly inner: number }
   | { readonly kind: 'fetch'; readonly name: string; readonly count: number; readonly move: boolean }
   | { readonly kind: 'copy'; readonly query: string; readonly queryStart: number; readonly options: CopyOptions };
@@ -36,6 +28,8 @@ export function parseCommand(statement: Statement): Command | undefined {
   const first = cursor.take();
   switch (first) {
     case 'select': {
+      const seconds = sleepSeconds(statement);
+      if (seconds !== undefined) return { kind: 'sleep', seconds };
       const items = configItems(statement);
       return items && { kind: 'config', items };
     }
@@ -58,7 +52,7 @@ export function parseCommand(statement: Statement): Command | undefined {
     case 'show':
       return show(cursor);
     case 'reset':
-      return { kind: 'reset', name: settingName(cursor) };
+      return reset(cursor);
     case 'discard':
       return { kind: 'discard', what: cursor.take() ?? '' };
     case 'deallocate':
@@ -90,76 +84,18 @@ export function parseCommand(statement: Statement): Command | undefined {
   }
 }
 
-/** Walks over a statement's tokens. */
-class Cursor {
-  private readonly tokens: readonly Token[];
-  private readonly sql: string;
-  private index = 0;
+/** `SELECT pg_sleep(2)`: what people try a cancel or a time limit with. Neither engine may be made to wait. */
+function sleepSeconds({ tokens }: Statement): number | undefined {
+  const words = tokens.map(({ kind, text }) => (kind === 'string' ? stringOf(text) : text));
+  const at = words[1] === 'pg_catalog' ? 3 : 1;
+  if (words[at] !== 'pg_sleep' || words[at + 1] !== '(' || words[at + 3] !== ')' || tokens.length !== at + 4)
+    return undefined;
+  const seconds = Number(words[at + 2]);
+  return Number.isFinite(seconds) && seconds >= 0 ? seconds : undefined;
+}
 
-  constructor(statement: Statement) {
-    this.tokens = statement.tokens;
-    this.sql = statement.sql;
-  }
-
-  get token(): Token | undefined {
-    return this.tokens[this.index];
-  }
-
-  get position(): number {
-    return this.token?.start ?? this.sql.length;
-  }
-
-  /** The text of the next token where it is a word or operator, and goes on. */
-  take(): string | undefined {
-    const token = this.tokens[this.index++];
-    return token?.text;
-  }
-
-  skip(...words: string[]): boolean {
-    const { token } = this;
-    if (token === undefined || token.kind === 'string' || token.kind === 'quoted' || !words.includes(token.text))
-      return false;
-    this.index++;
-    return true;
-  }
-
-  name(): string {
-    const { token } = this;
-    if (token === undefined || (token.kind !== 'word' && token.kind !== 'quoted')) throw this.wrong();
-    this.index++;
-    return token.text;
-  }
-
-  /** A whole number, where one comes next. */
-  number(): number | undefined {
-    const { token } = this;
-    if (token?.kind !== 'number' || !/^\d+$/.test(token.text)) return undefined;
-    this.index++;
-    return Number(token.text);
-  }
-
-  wrong(): WatershedError {
-    const near =
-      this.token === undefined ? 'end of input' : `or near "${this.sql.slice(this.token.start, this.token.end)}"`;
-    return new WatershedError('bad_request', `syntax error at ${near}`, {
-      context: { sqlstate: '42601', position: this.position + 1 },
-    });
-  }
-
-  /** All that is left, each value as a setting takes it; commas between them. */
-  values(): string[] {
-    const found: string[] = [];
-    let sign = '';
-    for (; this.token !== undefined; this.index++) {
-      const { kind, text } = this.token;
-      if (kind === 'operator' && (text === '-' || text === '+')) sign = text === '-' ? '-' : '';
-      else if (kind !== 'operator') {
-        found.push(sign + (kind === 'string' ? stringValue(this.token) : text));
-        sign = '';
-      } else if (text !== ',') throw this.wrong();
-    }
-    return found;
-  }
+function stringOf(text: string): string {
+  return text.slice(text.indexOf("'") + 1, -1);
 }
 
 function endsWith(statement: Statement, ...words: string[]): boolean {
@@ -191,11 +127,35 @@ function set(cursor: Cursor): Command {
   if (cursor.skip('transaction') || (session && cursor.skip('characteristics')))
     return { kind: 'accepted', tag: 'SET' };
   if (cursor.skip('constraints')) return { kind: 'accepted', tag: 'SET CONSTRAINTS' };
+  // Nobody here is anybody else: going back to oneself is all that may be asked.
+  if (cursor.skip('role')) return ownRole(cursor, 'none');
+  if (cursor.skip('authorization')) return ownRole(cursor, 'default');
   const isZone = cursor.token?.text === 'time';
   if (cursor.skip('names')) return { kind: 'set', name: 'client_encoding', value: values(cursor) ?? 'UTF8', local };
   const name = settingName(cursor);
   if (!isZone && !cursor.skip('=', 'to')) throw cursor.wrong();
-  return { kind: 'set', name, value: values(cursor), local };
+  return { kind: 'set', name, value: name === 'search_path' ? path(cursor) : values(cursor), local };
+}
+
+function ownRole(cursor: Cursor, self: string): Command {
+  if (cursor.skip(self, 'default') && cursor.token === undefined) return { kind: 'accepted', tag: 'SET' };
+  throw new WatershedError('forbidden', 'permission denied to take on another role', {
+    hint: 'log in with the token of the one you want to be',
+  });
+}
+
+// Names that need quotes keep them, as PostgreSQL shows them.
+function path(cursor: Cursor): string | undefined {
+  if (cursor.skip('default')) return undefined;
+  const found = cursor.values();
+  if (found.length === 0) throw cursor.wrong();
+  return found.map((name) => (/^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`)).join(', ');
+}
+
+function reset(cursor: Cursor): Command {
+  if (cursor.skip('role')) return { kind: 'accepted', tag: 'RESET' };
+  if (cursor.skip('session') && cursor.skip('authorization')) return { kind: 'accepted', tag: 'RESET' };
+  return { kind: 'reset', name: settingName(cursor) };
 }
 
 function values(cursor: Cursor): string | undefined {
@@ -299,65 +259,3 @@ function closingParenthesis(cursor: Cursor): number {
   throw cursor.wrong();
 }
 
-// Both spellings: WITH (FORMAT csv, HEADER) and the older WITH CSV HEADER.
-function copyOptions(cursor: Cursor): CopyOptions {
-  cursor.skip('with');
-  cursor.skip('(');
-  const given = new Map<string, string>();
-  while (cursor.token !== undefined) {
-    if (cursor.skip(',', ')')) continue;
-    const name = cursor.name();
-    if (name === 'csv' || name === 'binary') given.set('format', name);
-    else if (name === 'header')
-      given.set(
-        name,
-        cursor.token?.kind === 'word' && /^(true|on|false|off)$/.test(cursor.token.text)
-          ? (cursor.take() ?? '')
-          : 'true',
-      );
-    else if (name === 'force_quote' || name === 'force') {
-      cursor.skip('quote');
-      if (!cursor.skip('*'))
-        throw new WatershedError('unsupported', 'FORCE_QUOTE takes only * here', { hint: 'use FORCE_QUOTE *' });
-      given.set('force_quote', 'true');
-    } else {
-      cursor.skip('as');
-      const { token } = cursor;
-      if (token === undefined) throw cursor.wrong();
-      given.set(name, token.kind === 'string' ? stringValue(token) : token.text);
-      cursor.take();
-    }
-  }
-  return checkedOptions(given);
-}
-
-function checkedOptions(given: ReadonlyMap<string, string>): CopyOptions {
-  for (const name of given.keys()) {
-    if (!['format', 'delimiter', 'null', 'header', 'quote', 'escape', 'force_quote', 'encoding'].includes(name)) {
-      throw new WatershedError('bad_request', `option "${name}" not recognized`, { context: { sqlstate: '42601' } });
-    }
-  }
-  const format = given.get('format') ?? 'text';
-  if (format !== 'text' && format !== 'csv' && format !== 'binary') {
-    throw new WatershedError('bad_request', `COPY format "${format}" not recognized`, {
-      context: { sqlstate: '22023' },
-    });
-  }
-  const delimiter = given.get('delimiter') ?? (format === 'csv' ? ',' : '\t');
-  const quote = given.get('quote') ?? '"';
-  const escape = given.get('escape') ?? quote;
-  if ([delimiter, quote, escape].some((text) => text.length !== 1 || /[\r\n]/.test(text))) {
-    throw new WatershedError('bad_request', 'COPY delimiter, quote and escape must be a single character', {
-      context: { sqlstate: '22023' },
-    });
-  }
-  return {
-    format,
-    delimiter,
-    quote,
-    escape,
-    nullText: given.get('null') ?? (format === 'csv' ? '' : '\\N'),
-    header: /^(true|on|1)$/.test(given.get('header') ?? 'off'),
-    forceQuote: given.get('force_quote') === 'true',
-  };
-}

@@ -1,7 +1,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { Principal } from '#core/auth/access.ts';
+import { can, type Principal } from '#core/auth/access.ts';
 import type { Slowdown } from '#core/auth/slowdown.ts';
 import type { Clock } from '#core/clock.ts';
 import { isWatershedError, messageOf, WatershedError } from '#core/errors.ts';
@@ -170,7 +170,13 @@ export class Connection {
       const wished = settings.statementTimeoutMs();
       return { ...limits, timeoutMs: wished > 0 ? Math.min(wished, limits.timeoutMs) : limits.timeoutMs };
     };
-    const queries = createQueries({ engine, shadow, user: login.principal.name, limits: statementLimits });
+    const queries = createQueries({
+      engine,
+      shadow,
+      user: login.principal.name,
+      mayReadStore: can(login.principal, 'read_store'),
+      limits: statementLimits,
+    });
     return new Session({
       queries,
       settings,
@@ -178,6 +184,8 @@ export class Connection {
       spool,
       isLakeTable,
       onStatement,
+      clock: this.context.clock,
+      timeoutMs: () => statementLimits().timeoutMs,
       send: (bytes) => this.send(bytes),
     });
   }

@@ -1,6 +1,7 @@
+import { WatershedError } from '#core/errors.ts';
 import { Sink } from '../encode/sink.ts';
 import { copyData, type Field } from './backend.ts';
-import type { CopyOptions } from './commands.ts';
+import type { CopyOptions } from './copy-options.ts';
 
 /**
  * Turns DataRow messages into CopyData messages. Text and CSV are made of rows in text format, binary of rows in binary
@@ -43,6 +44,8 @@ function textWriter(options: CopyOptions): CopyWriter {
   const out = new Sink(64 * 1024);
   const cell = options.format === 'csv' ? csvCell(options) : textCell(options);
   const delimiter = options.delimiter.charCodeAt(0);
+  const { forceQuote } = options;
+  let isForced: readonly boolean[] = [];
   const line = (count: number, write: (index: number) => void): void => {
     out.byte(0x64);
     const lengthAt = out.length;
@@ -57,7 +60,10 @@ function textWriter(options: CopyOptions): CopyWriter {
   };
   return {
     begin(fields) {
-      if (options.header) line(fields.length, (index) => cell(out, Buffer.from(fields[index]?.name ?? '')));
+      isForced = fields.map(({ name }) => (typeof forceQuote === 'boolean' ? forceQuote : forceQuote.includes(name)));
+      const unknown = typeof forceQuote === 'boolean' ? undefined : forceQuote.find((name) => fields.every((field) => field.name !== name));
+      if (unknown !== undefined) throw noColumn(unknown);
+      if (options.header) line(fields.length, (index) => cell(out, Buffer.from(fields[index]?.name ?? ''), false));
       return out.take();
     },
     rows(messages) {
@@ -67,12 +73,12 @@ function textWriter(options: CopyOptions): CopyWriter {
         const next = at + 1 + buffer.readInt32BE(at + 1);
         const count = buffer.readUInt16BE(at + 5);
         at += 7;
-        line(count, () => {
+        line(count, (index) => {
           const length = buffer.readInt32BE(at);
           at += 4;
           if (length < 0) out.utf8(options.nullText);
           else {
-            cell(out, buffer.subarray(at, at + length));
+            cell(out, buffer.subarray(at, at + length), isForced[index] === true);
             at += length;
           }
         });
@@ -84,7 +90,7 @@ function textWriter(options: CopyOptions): CopyWriter {
   };
 }
 
-type CellWriter = (out: Sink, value: Buffer) => void;
+type CellWriter = (out: Sink, value: Buffer, isQuotedAnyway: boolean) => void;
 
 // Backslash, the delimiter and control characters are escaped (CopyAttributeOutText).
 function textCell({ delimiter }: CopyOptions): CellWriter {
@@ -110,14 +116,14 @@ function textCell({ delimiter }: CopyOptions): CellWriter {
 
 // Quoted where the value would be misread: delimiter, quote, line ends, the NULL text, or `\.` alone
 // (CopyAttributeOutCSV).
-function csvCell({ delimiter, quote, escape, nullText, forceQuote }: CopyOptions): CellWriter {
+function csvCell({ delimiter, quote, escape, nullText }: CopyOptions): CellWriter {
   const special = new Set([delimiter.charCodeAt(0), quote.charCodeAt(0), 0x0a, 0x0d]);
   const nullBytes = Buffer.from(nullText);
   const quoteByte = quote.charCodeAt(0);
   const escapeByte = escape.charCodeAt(0);
-  return (out, value) => {
+  return (out, value, isQuotedAnyway) => {
     const isQuoted =
-      forceQuote || value.equals(nullBytes) || value.some((byte) => special.has(byte)) || value.equals(endMark);
+      isQuotedAnyway || value.equals(nullBytes) || value.some((byte) => special.has(byte)) || value.equals(endMark);
     if (!isQuoted) return out.copy(value, 0, value.length);
     out.byte(quoteByte);
     for (const byte of value) {
@@ -126,6 +132,10 @@ function csvCell({ delimiter, quote, escape, nullText, forceQuote }: CopyOptions
     }
     out.byte(quoteByte);
   };
+}
+
+function noColumn(name: string): WatershedError {
+  return new WatershedError('bad_request', `column "${name}" does not exist`, { context: { sqlstate: '42703' } });
 }
 
 const endMark = Buffer.from('\\.');

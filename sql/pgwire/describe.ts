@@ -1,8 +1,9 @@
 import { isWatershedError, WatershedError } from '#core/errors.ts';
 import type { Engine, Statement as EngineStatement } from '../engine/engine.ts';
 import type { Field } from './backend.ts';
-import { parameterCount, type Statement } from './lexer.ts';
-import { castParameters, declaredType } from './parameters.ts';
+import { parameterCount, type Statement, type Token } from './lexer.ts';
+import { columnNames } from './names.ts';
+import { bareNumeric, castParameters, declaredType } from './parameters.ts';
 import type { Description } from './planned.ts';
 import { oids, pgTypeOf } from './types.ts';
 
@@ -23,11 +24,15 @@ export async function describeOnEngine(
   how: Omit<EngineStatement, 'sql' | 'params' | 'encoding'>,
 ): Promise<Description> {
   const count = Math.max(parameterCount(statement.tokens), declared.length);
-  const known = Array.from({ length: count }, (_, index) => declaredType(declared[index]));
-  const ask = async (types: readonly (string | undefined)[]): Promise<Described> => {
+  const numerics = bareNumeric(statement.tokens);
+  const known = Array.from(
+    { length: count },
+    (_, index) => declaredType(declared[index]) ?? declaredType(numerics.get(index + 1)),
+  );
+  const ask = async (types: Types, withValues = false): Promise<Described> => {
     const { sql, originalPosition } = castParameters(statement.sql, statement.tokens, types);
     try {
-      return await engine.describe({ sql, params: [], encoding: 'pg.text', ...how });
+      return await engine.describe({ sql: withValues ? withSamples(sql) : sql, params: [], encoding: 'pg.text', ...how });
     } catch (error) {
       throw shifted(error, originalPosition);
     }
@@ -35,13 +40,16 @@ export async function describeOnEngine(
   let types: readonly (string | undefined)[] = known;
   const first = await attempt(() => ask(known), known.includes(undefined));
   types = known.map((type, index) => type ?? settled(first?.parameters[index]));
-  if (first !== undefined && isSettled(types, first)) return description(types, declared, first);
+  if (first !== undefined && isSettled(types, first)) return description(types, declared, first, statement.tokens);
   types = await settleOneByOne(types, ask);
   let failure: unknown;
   for (const guess of guesses) {
     const guessed = types.map((type) => type ?? guess);
     try {
-      return description(guessed, declared, await ask(guessed));
+      const described = await ask(guessed);
+      // A table function is bound only once its arguments are there: any type would seem to do.
+      if (callsTableFunction(statement.tokens)) await ask(guessed, true);
+      return description(guessed, declared, described, statement.tokens);
     } catch (error) {
       if (!isWatershedError(error, 'statement_failed')) throw error;
       failure ??= error;
@@ -78,25 +86,53 @@ function isSettled(types: Types, { columns }: Described): boolean {
   return !types.includes(undefined) && columns.every(({ type }) => settled(type) !== undefined);
 }
 
-function description(types: Types, declared: readonly number[], { columns }: Described): Description {
+function callsTableFunction(tokens: readonly Token[]): boolean {
+  return tokens.some(({ kind, text }) => kind === 'word' && tableFunctions.has(text));
+}
+
+// A value of each type that we guess, for those who need one.
+const samples: Readonly<Record<string, string>> = {
+  'VARCHAR[]': '[1]',
+  'BIGINT[]': '[1]',
+  TIMESTAMP: '2000-01-01',
+};
+
+function withSamples(sql: string): string {
+  return sql.replaceAll(/CAST\(\$\d+ AS ([A-Z]+(?:\[\])?)\)/g, (_, type: string) => `CAST('${samples[type] ?? '1'}' AS ${type})`);
+}
+
+const tableFunctions = new Set(['generate_series', 'range', 'unnest']);
+
+function description(
+  types: Types,
+  declared: readonly number[],
+  { columns }: Described,
+  tokens: readonly Token[],
+): Description {
   return {
     parameters: types.map((type, index) => {
       const oid = declared[index] ?? 0;
       const engineType = type ?? 'VARCHAR';
       return { oid: oid === 0 || oid === oids.unknown ? pgTypeOf(engineType).oid : oid, engineType };
     }),
-    fields: columns.map(({ name, type }) => fieldOf(name, type)),
+    fields: fieldsOf(columns, tokens),
   };
 }
 
-/** A column as clients see it: the casts that we put around parameters are not part of its name. */
-export function fieldOf(name: string, engineType: string): Field {
+/** Columns as clients see them. */
+export function fieldsOf(columns: Described['columns'], tokens: readonly Token[]): Field[] {
+  const names = columnNames(columns.map(({ name }) => withoutCasts(name)), tokens);
+  return columns.map(({ name, type }, index) => ({ name: names[index] ?? name, type: pgTypeOf(type) }));
+}
+
+// The casts that we put around parameters are not part of a column's name.
+function withoutCasts(name: string): string {
   let shown = name;
   for (let before = ''; before !== shown;) {
     before = shown;
     shown = shown.replaceAll(/CAST\((\$\d+) AS [^()]*(?:\([^()]*\)[^()]*)?\)/g, '$1');
   }
-  return { name: shown, type: pgTypeOf(engineType) };
+  return shown;
 }
 
 /** An error's position, taken back from the text with casts to the text without. */

@@ -1,37 +1,32 @@
+import type { Clock } from '#core/clock.ts';
 import { WatershedError } from '#core/errors.ts';
-import { dataRow, type ErrorFields, type Field, noticeResponse, parameterStatus } from './backend.ts';
-import type { Command, CopyOptions } from './commands.ts';
-import type { ConfigItem } from './config-select.ts';
+import { dataRow, type Field } from './backend.ts';
+import type { Command } from './commands.ts';
 import type { Format } from './encode-rows.ts';
 import type { Description, Planned, Query } from './planned.ts';
 import { queryTag } from './planned.ts';
 import { type Binding, noValues, type Queries } from './queries.ts';
 import { parameterCount } from './lexer.ts';
+import { done, type Outcome, warningMessage } from './outcome.ts';
 import { fromArray, rowReader, type RowReader } from './rows.ts';
+import { configFields, SettingStatements, showFields } from './setting-statements.ts';
 import type { Settings } from './settings.ts';
 import type { Shadow } from './shadow.ts';
 import type { SpoolLimits } from './spool.ts';
 import { Transaction, type TransactionCommand } from './transaction.ts';
-import { oids, pgTypeOf } from './types.ts';
-
-/** What a started statement will send. */
-export interface Outcome {
-  /** Rows to send; absent where there are none by nature. */
-  readonly rows?: RowReader;
-  /** Rows go out in CopyData messages instead. */
-  readonly copy?: CopyOptions;
-  /** Messages to send before the tag: warnings, changed settings. */
-  readonly messages?: readonly Uint8Array[];
-  tag(rowsSent: number): string;
-  /** Rows are counted and thrown away: MOVE. */
-  readonly discard?: true;
-}
+import { oids } from './types.ts';
 
 export interface ExecutorOptions {
   readonly queries: Queries;
   readonly settings: Settings;
   readonly shadow: Shadow | undefined;
   readonly spool: SpoolLimits;
+  readonly clock: Clock;
+  /** The longest time of a statement at this moment. */
+  readonly timeoutMs: () => number;
+  /** Rows of a portal made by Bind, which FETCH, MOVE and CLOSE may name as if DECLARE had made it. */
+  readonly portalRows: (name: string) => Promise<RowReader | undefined>;
+  readonly closePortal: (name: string) => Promise<boolean>;
   /** DEALLOCATE and DISCARD reach into the extended protocol's statements: undefined means all. */
   readonly dropStatement: (name: string | undefined) => boolean;
 }
@@ -46,17 +41,18 @@ interface Cursor {
   reader: RowReader | undefined;
 }
 
-const textField = (name: string): Field => ({ name, type: pgTypeOf('VARCHAR') });
 const nothing: Description = { parameters: [], fields: undefined };
 
 /** The session that statements share, whichever protocol they came by: transaction, settings, cursors. */
 export class Executor {
   readonly transaction = new Transaction();
   private readonly options: ExecutorOptions;
+  private readonly settingStatements: SettingStatements;
   private readonly cursors = new Map<string, Cursor>();
 
   constructor(options: ExecutorOptions) {
     this.options = options;
+    this.settingStatements = new SettingStatements(options, this.transaction);
   }
 
   async start(
@@ -69,6 +65,7 @@ export class Executor {
     this.transaction.check(planned.command);
     const { command, query } = planned;
     if (command?.kind === 'fetch') return await this.fetch(command, formats, abort);
+    if (command?.kind === 'sleep') return await this.sleep(command.seconds, abort.signal);
     if (query === undefined) return command === undefined ? done('') : await this.control(command, binding);
     if (command?.kind === 'declare') return await this.declare(command, query, description, binding, abort.signal);
     const copy = command?.kind === 'copy' ? command.options : undefined;
@@ -87,10 +84,11 @@ export class Executor {
       const described = await this.options.queries.describe(query, declared, signal);
       return command === undefined ? described : { parameters: described.parameters, fields: undefined };
     }
+    if (command?.kind === 'sleep') return { ...nothing, fields: sleepFields };
     if (command?.kind === 'show') return { ...nothing, fields: showFields(command.name) };
     if (command?.kind === 'config') {
       const parameters = Array.from({ length: parameterCount(statement.tokens) }, () => textParameter);
-      return { parameters, fields: command.items.map(({ column }) => textField(column)) };
+      return { parameters, fields: configFields(command.items) };
     }
     if (command?.kind !== 'fetch' || command.move) return nothing;
     return { ...nothing, fields: await this.describeCursor(command.name, signal) };
@@ -118,13 +116,13 @@ export class Executor {
       case 'rollbackTo':
         return await this.step(command);
       case 'set':
-        return await this.set(command);
+        return await this.settingStatements.set(command);
       case 'reset':
-        return await this.reset(command.name);
+        return await this.settingStatements.reset(command.name);
       case 'show':
-        return await this.show(command.name);
+        return await this.settingStatements.show(command.name);
       case 'config':
-        return await this.configure(command.items, decoded);
+        return await this.settingStatements.configure(command.items, decoded);
       case 'discard':
         return await this.discard(command.what);
       case 'deallocate':
@@ -134,12 +132,14 @@ export class Executor {
         return done(command.name === undefined ? 'DEALLOCATE ALL' : 'DEALLOCATE');
       case 'close':
         if (command.name === undefined) await this.closeCursors(() => true);
-        else await this.closeCursor(command.name, this.cursorNamed(command.name));
+        else if (this.cursors.has(command.name) || !(await this.options.closePortal(command.name)))
+          await this.closeCursor(command.name, this.cursorNamed(command.name));
         return done(command.name === undefined ? 'CLOSE CURSOR ALL' : 'CLOSE CURSOR');
       case 'accepted':
         return done(command.tag);
       case 'declare':
       case 'fetch':
+      case 'sleep':
       case 'copy':
         throw new WatershedError('internal', `${command.kind} is not a control statement`);
     }
@@ -156,29 +156,6 @@ export class Executor {
     return done(tag, warning === undefined ? [] : [warningMessage(warning.sqlstate, warning.message)]);
   }
 
-  private async set(command: Command & { kind: 'set' }, tag = 'SET'): Promise<Outcome> {
-    const { settings } = this.options;
-    if (settings.get(command.name) === undefined && !command.name.includes('.')) {
-      await this.knownToPostgres(command.name);
-    }
-    const told = settings.set(command.name, command.value, command.local);
-    const warning =
-      command.local && this.transaction.status === 'I'
-        ? [warningMessage('25P01', 'SET LOCAL can only be used in transaction blocks')]
-        : [];
-    return done(tag, told === undefined ? warning : [...warning, parameterStatus(told.name, told.value)]);
-  }
-
-  private async reset(name: string): Promise<Outcome> {
-    const { settings } = this.options;
-    if (name !== 'all') return await this.set({ kind: 'set', name, value: undefined, local: false }, 'RESET');
-    settings.resetAll();
-    return done(
-      'RESET',
-      [...settings.announced()].map(([setting, value]) => parameterStatus(setting, value)),
-    );
-  }
-
   private async discard(what: string): Promise<Outcome> {
     if (this.transaction.status !== 'I') {
       throw stateError('25001', 'DISCARD ALL cannot run inside a transaction block');
@@ -189,47 +166,6 @@ export class Executor {
       this.options.settings.resetAll();
     }
     return done(`DISCARD ${what.toUpperCase()}`);
-  }
-
-  // Names that PostgreSQL does not know are mistakes; the others are remembered for whoever set them.
-  private async knownToPostgres(name: string): Promise<string | undefined> {
-    if (this.options.shadow === undefined) return undefined;
-    const bound = { values: [Buffer.from(name)], formats: [0], resultFormats: [0] } as const;
-    const statement = { sql: 'select current_setting($1, true)', oids: [oids.text], bound };
-    const { rows } = await this.options.shadow.run(statement, new AbortController().signal);
-    const value = rows[0];
-    // A DataRow with one value: its length stands behind seven bytes, -1 for none.
-    if (value === undefined || value.readInt32BE(7) < 0) {
-      const message = `unrecognized configuration parameter "${name}"`;
-      throw new WatershedError('not_found', message, { context: { sqlstate: '42704' } });
-    }
-    return value.toString('utf8', 11);
-  }
-
-  private async show(name: string): Promise<Outcome> {
-    const { settings } = this.options;
-    const value = settings.get(name) ?? (name === 'all' ? undefined : await this.knownToPostgres(name));
-    const rows = name === 'all' ? [...settings.announced()].map((entry) => dataRow(entry)) : [dataRow([value ?? ''])];
-    return { rows: this.ownRows(showFields(name), rows), tag: () => 'SHOW' };
-  }
-
-  private async configure(items: readonly ConfigItem[], decoded: Binding['decoded']): Promise<Outcome> {
-    const { settings } = this.options;
-    const values: string[] = [];
-    const messages: Uint8Array[] = [];
-    for (const { setting, value, local = false } of items) {
-      const given = typeof value === 'number' ? String(decoded[value - 1]?.value ?? '') : value;
-      const set = { kind: 'set', name: setting, value: given, local } as const;
-      if (given !== undefined) messages.push(...((await this.set(set)).messages ?? []));
-      values.push(settings.get(setting) ?? (await this.knownToPostgres(setting)) ?? '');
-    }
-    const fields = items.map(({ column }) => textField(column));
-    return { rows: this.ownRows(fields, [dataRow(values)]), messages, tag: (rowsSent) => `SELECT ${rowsSent}` };
-  }
-
-  /** Rows that the door makes: all text, whose binary form is the same. */
-  private ownRows(fields: readonly Field[], rows: readonly Uint8Array[]): RowReader {
-    return rowReader({ fields, formats: [0], chunks: fromArray(rows) }, this.options.spool);
   }
 
   private async declare(
@@ -255,23 +191,29 @@ export class Executor {
     formats: readonly Format[],
     abort: AbortController,
   ): Promise<Outcome> {
-    const cursor = this.cursorNamed(command.name);
+    const { name } = command;
+    const portal = this.cursors.has(name) ? undefined : await this.options.portalRows(name);
+    if (portal !== undefined) return fetched(portal, command, formats);
+    const cursor = this.cursorNamed(name);
     abort.signal.addEventListener('abort', () => cursor.abort.abort(abort.signal.reason), { once: true });
     if (cursor.reader === undefined) {
       const { query, description, binding } = cursor;
       const source = await this.options.queries.run(query, description, binding, formats, cursor.abort.signal);
       cursor.reader = rowReader(source, this.options.spool);
-    } else if (command.count > 0 && !command.move && !sameFormats(cursor.reader.formats, formats)) {
-      throw new WatershedError('unsupported', 'a cursor cannot change between text and binary', {
-        hint: 'declare it again',
+    }
+    return fetched(cursor.reader, command, formats);
+  }
+
+  private async sleep(seconds: number, signal: AbortSignal): Promise<Outcome> {
+    const timeoutMs = this.options.timeoutMs();
+    await this.options.clock.sleep(Math.min(seconds * 1000, timeoutMs), signal);
+    if (seconds * 1000 > timeoutMs) {
+      throw new WatershedError('limit_exceeded', 'canceling statement due to statement timeout', {
+        context: { sqlstate: '57014' },
       });
     }
-    const word = command.move ? 'MOVE' : 'FETCH';
-    return {
-      rows: limited(cursor.reader, command.count),
-      tag: (rowsSent) => `${word} ${rowsSent}`,
-      ...(command.move ? { discard: true } : {}),
-    };
+    const source = { fields: sleepFields, formats: [0], chunks: fromArray([dataRow([''])]) } as const;
+    return { rows: rowReader(source, this.options.spool), tag: (rowsSent) => `SELECT ${rowsSent}` };
   }
 
   private cursorNamed(name: string): Cursor {
@@ -292,10 +234,8 @@ export class Executor {
 }
 
 const textParameter = { oid: oids.text, engineType: 'VARCHAR' };
-
-function showFields(name: string): Field[] {
-  return name === 'all' ? [textField('name'), textField('setting')] : [textField(displayName(name))];
-}
+// A void value is an empty text.
+const sleepFields: readonly Field[] = [{ name: 'pg_sleep', type: { oid: 2278, size: 4, array: 0, typmod: -1 } }];
 
 /** Descriptions of statements without parameters are not asked for before they run. */
 export const undescribed: { readonly description: Description; readonly binding: Binding } = {
@@ -303,12 +243,18 @@ export const undescribed: { readonly description: Description; readonly binding:
   binding: noValues,
 };
 
-function done(tag: string, messages: readonly Uint8Array[] = []): Outcome {
-  return { tag: () => tag, messages };
-}
-
-function displayName(setting: string): string {
-  return { timezone: 'TimeZone', datestyle: 'DateStyle', intervalstyle: 'IntervalStyle' }[setting] ?? setting;
+function fetched(reader: RowReader, command: Command & { kind: 'fetch' }, formats: readonly Format[]): Outcome {
+  if (command.count > 0 && !command.move && !sameFormats(reader.formats, formats)) {
+    throw new WatershedError('unsupported', 'a cursor cannot change between text and binary', {
+      hint: 'declare it again',
+    });
+  }
+  const word = command.move ? 'MOVE' : 'FETCH';
+  return {
+    rows: limited(reader, command.count),
+    tag: (rowsSent) => `${word} ${rowsSent}`,
+    ...(command.move ? { discard: true } : {}),
+  };
 }
 
 function sameFormats(had: readonly Format[], asked: readonly Format[]): boolean {
@@ -338,11 +284,6 @@ function limited(reader: RowReader, count: number): RowReader {
       return Promise.resolve();
     },
   };
-}
-
-function warningMessage(sqlstate: string, message: string): Uint8Array {
-  const fields: ErrorFields = { severity: 'WARNING', sqlstate, message };
-  return noticeResponse(fields);
 }
 
 function stateError(sqlstate: string, message: string): WatershedError {

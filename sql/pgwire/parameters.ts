@@ -44,7 +44,7 @@ function scalar(shown: string, oid: number, engineType: string): BoundValue {
     case oids.oid:
       if (!/^\s*[+-]?\d+\s*$/.test(shown))
         throw invalid(shown, oid === oids.int8 ? 'bigint' : oid === oids.int2 ? 'smallint' : 'integer');
-      return { value: BigInt(shown.trim().replace(/^\+/, '')), cast: engineType };
+      return { value: wholeNumber(shown, oid), cast: engineType };
     case oids.numeric:
       return { value: shown.trim(), cast: decimalType(shown.trim()) };
     case oids.float4:
@@ -57,6 +57,21 @@ function scalar(shown: string, oid: number, engineType: string): BoundValue {
     default:
       return { value: shown, cast: engineType };
   }
+}
+
+const wholeNumbers: ReadonlyMap<number, readonly [bits: number, name: string]> = new Map([
+  [oids.int2, [16, 'smallint']],
+  [oids.int4, [32, 'integer']],
+  [oids.int8, [64, 'bigint']],
+]);
+
+function wholeNumber(shown: string, oid: number): bigint {
+  const value = BigInt(shown.trim().replace(/^\+/, ''));
+  const [bits, name] = wholeNumbers.get(oid) ?? [64, 'oid'];
+  if (BigInt.asIntN(bits, value) === value) return value;
+  throw new WatershedError('bad_request', `value "${shown}" is out of range for type ${name}`, {
+    context: { sqlstate: '22003' },
+  });
 }
 
 // DuckDB's decimals hold 38 digits: as many after the point as the value has. What does not fit is a DOUBLE, as NaN is.
@@ -258,7 +273,9 @@ export function castParameters(
   const shifts: { at: number; by: number }[] = [];
   tokens.forEach((token, index) => {
     const replaced =
-      token.kind === 'parameter' ? castOf(token, casts) : jsonFor(token, tokens[index - 1], tokens[index + 1]);
+      token.kind === 'parameter'
+        ? castOf(token, casts)
+        : (jsonFor(token, tokens[index - 1], tokens[index + 1]) ?? numericFor(tokens, index, casts));
     if (replaced === undefined) return;
     out += sql.slice(from, token.start) + replaced;
     from = token.end;
@@ -285,6 +302,36 @@ function jsonFor(token: Token, before: Token | undefined, after: Token | undefin
     return undefined;
   const isCast = before.text === ':' || (before.text === 'as' && (after?.text === ')' || after?.text === '['));
   return isCast ? 'json' : undefined;
+}
+
+// `$1::numeric` means all digits that the value has; to the engine it would mean three after the point.
+function numericFor(
+  tokens: readonly Token[],
+  index: number,
+  casts: readonly (string | undefined)[],
+): string | undefined {
+  const parameter = numericCastOf(tokens, index);
+  const type = parameter === undefined ? undefined : casts[parameter - 1]?.split(' AS ').at(-1);
+  return type !== undefined && /^(DECIMAL|DOUBLE)/.test(type) ? type.replace('[]', '') : undefined;
+}
+
+/** The parameter that the type at `index` is a cast of, where that type is numeric without a precision. */
+function numericCastOf(tokens: readonly Token[], index: number): number | undefined {
+  const token = tokens[index];
+  const at = (offset: number): Token | undefined => tokens[index + offset];
+  if (token?.kind !== 'word' || !['numeric', 'decimal'].includes(token.text) || at(1)?.text === '(') return undefined;
+  const operand = at(-1)?.text === ':' && at(-2)?.text === ':' ? at(-3) : at(-1)?.text === 'as' ? at(-2) : undefined;
+  return operand?.kind === 'parameter' ? Number(operand.text) : undefined;
+}
+
+/** Parameters that the statement casts to numeric without a precision, or to an array of it: the OID of that type. */
+export function bareNumeric(tokens: readonly Token[]): ReadonlyMap<number, number> {
+  const found = new Map<number, number>();
+  tokens.forEach((_, index) => {
+    const parameter = numericCastOf(tokens, index);
+    if (parameter !== undefined) found.set(parameter, tokens[index + 1]?.text === '[' ? 1231 : oids.numeric);
+  });
+  return found;
 }
 
 /** The engine's type for what a client declared, or undefined where the engine must say. */

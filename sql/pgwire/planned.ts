@@ -67,6 +67,14 @@ export function queryTag(query: Query, rows: number): string {
   return firstWord(query.statement) === 'explain' ? 'EXPLAIN' : `SELECT ${rows}`;
 }
 
+/** What form of plan an EXPLAIN gives; undefined for other statements. */
+export function explainsAs({ tokens }: Statement): 'text' | 'json' | undefined {
+  if (tokens[0]?.text !== 'explain' || tokens[0].kind !== 'word') return undefined;
+  const format = tokens.findIndex(({ kind, text }) => kind === 'word' && text === 'format');
+  const options = tokens[1]?.text === '(' ? tokens.findIndex(({ text }) => text === ')') : 0;
+  return format > 0 && format < options && tokens[format + 1]?.text === 'json' ? 'json' : 'text';
+}
+
 export function firstWord(statement: Statement): string {
   return statement.tokens.find((token) => token.kind === 'word')?.text ?? '';
 }

@@ -1,10 +1,11 @@
 import { isWatershedError, messageOf, WatershedError } from '#core/errors.ts';
 import type { Encoding, Engine, Limits } from '../engine/engine.ts';
-import { describeOnEngine, fieldOf, shifted } from './describe.ts';
+import { describeOnEngine, fieldsOf, shifted } from './describe.ts';
 import type { Format } from './encode-rows.ts';
+import { planFields, planRows } from './explain.ts';
 import { type BoundValue, boundValue, castParameters } from './parameters.ts';
-import { type Description, firstWord, type Query } from './planned.ts';
-import { checkForwarded } from './router.ts';
+import { type Description, explainsAs, firstWord, type Query } from './planned.ts';
+import { checkForwarded, modernised } from './router.ts';
 import { fromArray, type RowSource } from './rows.ts';
 import type { Shadow } from './shadow.ts';
 
@@ -41,6 +42,8 @@ export interface QueryContext {
   readonly engine: Engine;
   readonly shadow: Shadow | undefined;
   readonly user: string;
+  /** Whether schema store may be read. */
+  readonly mayReadStore: boolean;
   readonly limits: () => Limits;
 }
 
@@ -62,11 +65,7 @@ export function createQueries(context: QueryContext): Queries {
     describe: (query, declared, signal) =>
       told(query, signal, () =>
         query.target === 'engine'
-          ? describeOnEngine(context.engine, query.statement, declared, {
-              user: context.user,
-              limits: context.limits(),
-              signal,
-            })
+          ? describeHere(context, query, declared, signal)
           : describeOnShadow(context, query, declared, signal),
       ),
     run: (query, description, binding, formats, signal) =>
@@ -130,8 +129,20 @@ function cancelled(signal: AbortSignal): unknown {
   return isWatershedError(reason) ? reason : new WatershedError('cancelled', messageOf(reason), { cause: reason });
 }
 
+async function describeHere(
+  { engine, user, mayReadStore, limits }: QueryContext,
+  { statement }: Query,
+  declared: readonly number[],
+  signal: AbortSignal,
+): Promise<Description> {
+  const how = { user, mayReadStore, limits: limits(), signal };
+  const described = await describeOnEngine(engine, statement, declared, how);
+  const plan = explainsAs(statement);
+  return plan === undefined ? described : { ...described, fields: planFields(plan === 'json') };
+}
+
 async function runOnEngine(
-  { engine, user, limits }: QueryContext,
+  { engine, user, mayReadStore, limits }: QueryContext,
   query: Query,
   binding: Binding,
   formats: readonly Format[],
@@ -150,12 +161,14 @@ async function runOnEngine(
       sql,
       params: bound.map(({ value }) => value),
       user,
+      mayReadStore,
       encoding,
       limits: limits(),
       signal,
     });
-    return {
-      fields: result.columns.map(({ name, type }) => fieldOf(name, type)),
+    const plan = explainsAs(statement);
+    const source: RowSource = {
+      fields: fieldsOf(result.columns, statement.tokens),
       formats,
       chunks: toldChunks(result.chunks, query, signal, originalPosition),
       async notice() {
@@ -163,6 +176,7 @@ async function runOnEngine(
         return truncated ? `the result was cut after ${rows} rows, the most that one statement may return` : undefined;
       },
     };
+    return plan === undefined ? source : planRows(source, plan === 'json');
   } catch (error) {
     throw shifted(error, originalPosition);
   }
@@ -205,7 +219,7 @@ async function describeOnShadow(
   signal: AbortSignal,
 ): Promise<Description> {
   const { parameters, fields } = await shadowOf(context, query).run(
-    { sql: query.statement.sql, oids: declared },
+    { sql: modernised(query.statement), oids: declared },
     signal,
   );
   return { parameters: parameters.map((oid) => ({ oid, engineType: '' })), fields };
@@ -222,7 +236,7 @@ async function runOnShadow(
   const shadow = shadowOf(context, query);
   const result = await shadow.run(
     {
-      sql: query.statement.sql,
+      sql: modernised(query.statement),
       oids: description.parameters.map(({ oid }) => oid),
       bound: { values: binding.values, formats: binding.formats, resultFormats: formats },
     },

@@ -90,6 +90,22 @@ function isOperator(token: Token | undefined, text: string): boolean {
   return token?.kind === 'operator' && token.text === text;
 }
 
+// Columns that psql 15 and 16 ask for (`\\l`, `\\dO`) and that PostgreSQL 17 gave another name.
+const renamed: ReadonlyMap<string, string> = new Map([
+  ['daticulocale', 'datlocale'],
+  ['colliculocale', 'colllocale'],
+]);
+
+/** The statement for the PostgreSQL beside us, which may be newer than the client. Positions stay as they are. */
+export function modernised({ sql, tokens }: Statement): string {
+  let out = sql;
+  for (const { kind, text, start, end } of tokens) {
+    const name = kind === 'word' ? renamed.get(text) : undefined;
+    if (name !== undefined) out = out.slice(0, start) + name.padEnd(end - start) + out.slice(end);
+  }
+  return out;
+}
+
 /**
  * What may be forwarded to the PostgreSQL beside us: statements that read, calling no function with a side effect or
  * made to exhaust memory. `isDenied` knows those by name. PostgreSQL checks again by its privileges; this names the

@@ -19,13 +19,17 @@ import {
 import type { Bind, FrontendMessage } from './codec.ts';
 import { copyWriter } from './copy.ts';
 import type { Format } from './encode-rows.ts';
-import { Executor, type ExecutorOptions, type Outcome, undescribed } from './executor.ts';
+import { Executor, type ExecutorOptions, undescribed } from './executor.ts';
+import { Holdings } from './holdings.ts';
 import { splitStatements } from './lexer.ts';
+import { Outbox } from './outbox.ts';
+import type { Outcome } from './outcome.ts';
 import { type Description, parametersIn, plan, type Planned } from './planned.ts';
 import { type Binding, bindValues } from './queries.ts';
+import type { RowReader } from './rows.ts';
 import { errorFields } from './sqlstate.ts';
 
-export interface SessionOptions extends Omit<ExecutorOptions, 'dropStatement'> {
+export interface SessionOptions extends Omit<ExecutorOptions, 'dropStatement' | 'portalRows' | 'closePortal'> {
   /** Resolves when the client has taken enough that more may come. */
   readonly send: (bytes: Uint8Array) => Promise<void> | void;
   readonly isLakeTable: (name: string) => boolean;
@@ -50,9 +54,6 @@ interface Portal {
   isDone: boolean;
 }
 
-// Small messages travel together.
-const outboxBytes = 32 * 1024;
-
 /**
  * What a client does once it is logged in.
  *
@@ -74,14 +75,24 @@ export class Session {
   private readonly executor: Executor;
   private readonly statements = new Map<string, Prepared>();
   private readonly portals = new Map<string, Portal>();
-  private outbox: Uint8Array[] = [];
-  private outboxLength = 0;
+  private readonly held = new Holdings();
+  private readonly out: Outbox;
   private isSkipping = false;
   private running: AbortController | undefined;
 
   constructor(options: SessionOptions) {
     this.options = options;
-    this.executor = new Executor({ ...options, dropStatement: (name) => this.dropStatement(name) });
+    this.out = new Outbox(options.send);
+    this.executor = new Executor({
+      ...options,
+      dropStatement: (name) => this.dropStatement(name),
+      portalRows: (name) => this.portalRows(name),
+      closePortal: async (name) => {
+        const isThere = this.portals.has(name);
+        await this.closePortal(name);
+        return isThere;
+      },
+    });
   }
 
   /** Stops what runs now, if anything does: the client asked for it by its key, or is gone. */
@@ -126,7 +137,7 @@ export class Session {
       case 'close':
         return await this.closeNamed(message.target, message.name);
       case 'flush':
-        return await this.flush();
+        return await this.out.flush();
       case 'sync':
         this.isSkipping = false;
         return await this.ready();
@@ -143,7 +154,7 @@ export class Session {
 
   private async simple(sql: string): Promise<void> {
     const statements = splitStatements(sql).filter(({ tokens }) => tokens.length > 0);
-    if (statements.length === 0) this.put(emptyQuery());
+    if (statements.length === 0) this.out.put(emptyQuery());
     // As in PostgreSQL, a simple query closes the unnamed portal.
     await this.closePortal('');
     for (const statement of statements) {
@@ -153,7 +164,7 @@ export class Session {
         const outcome = await this.executor.start(planned, undescribed.description, undescribed.binding, [0], abort);
         try {
           if (outcome.rows !== undefined && outcome.copy === undefined && outcome.discard === undefined) {
-            this.put(rowDescription(outcome.rows.fields, outcome.rows.formats));
+            this.out.put(rowDescription(outcome.rows.fields, outcome.rows.formats));
           }
           await this.complete(outcome, 0);
         } finally {
@@ -171,8 +182,9 @@ export class Session {
     if (second !== undefined) throw stateError('42601', 'cannot insert multiple commands into a prepared statement');
     const planned = first === undefined ? undefined : plan(first, this.options.isLakeTable);
     if (planned !== undefined) this.executor.transaction.check(planned.command);
+    this.held.keep(`statement ${name}`, sql.length + 100 * (planned?.statement.tokens.length ?? 0));
     this.statements.set(name, { planned, declared: oids, description: undefined });
-    await this.push(parseComplete());
+    await this.out.push(parseComplete());
   }
 
   private async bind({ portal, statement, values, formats, resultFormats }: Bind): Promise<void> {
@@ -185,6 +197,10 @@ export class Session {
     // With every type declared, or no parameter at all, there is nothing to ask the engine for before it runs.
     const isNeeded = planned !== undefined && (values.length > 0 || parametersIn(planned) > 0);
     const description = isNeeded ? await this.described(prepared, abort) : undescribed.description;
+    this.held.keep(
+      `portal ${portal}`,
+      values.reduce((sum, value) => sum + (value?.length ?? 0), 0),
+    );
     this.portals.set(portal, {
       prepared,
       description,
@@ -194,7 +210,7 @@ export class Session {
       outcome: undefined,
       isDone: false,
     });
-    await this.push(bindComplete());
+    await this.out.push(bindComplete());
   }
 
   private async described(prepared: Prepared, abort: AbortController): Promise<Description> {
@@ -213,7 +229,7 @@ export class Session {
   private async describe(target: 'statement' | 'portal', name: string): Promise<void> {
     if (target === 'statement') {
       const { parameters, fields } = await this.described(this.preparedNamed(name), new AbortController());
-      this.put(parameterDescription(parameters.map(({ oid }) => oid)));
+      this.out.put(parameterDescription(parameters.map(({ oid }) => oid)));
       return await this.pushFields(fields, [0]);
     }
     const portal = this.portals.get(name);
@@ -247,14 +263,14 @@ export class Session {
     if (portal.isDone) {
       // PostgreSQL: a portal that ran to its end gives no more rows, and a statement is not run twice.
       if (portal.outcome?.rows === undefined) throw stateError('55000', `portal "${name}" cannot be run`);
-      await this.push(commandComplete(portal.outcome.tag(0)));
+      await this.out.push(commandComplete(portal.outcome.tag(0)));
       return;
     }
     await this.whileRunning(portal.abort, async () => {
       const outcome = await this.started(portal);
       if (outcome === undefined) {
         portal.isDone = true;
-        await this.push(emptyQuery());
+        await this.out.push(emptyQuery());
         return;
       }
       portal.isDone = await this.complete(outcome, rowsMax);
@@ -264,45 +280,46 @@ export class Session {
 
   /** Sends a started statement's answer: all of it, or `rowsMax` rows. Returns whether it is complete. */
   private async complete(outcome: Outcome, rowsMax: number): Promise<boolean> {
-    for (const message of outcome.messages ?? []) this.put(message);
+    for (const message of outcome.messages ?? []) this.out.put(message);
     const { rows, copy } = outcome;
     let count = 0;
     if (rows !== undefined && copy !== undefined) count = await this.sendCopy(outcome);
     else if (rows !== undefined) {
-      count = await rows.take(rowsMax, (bytes) => (outcome.discard ? undefined : this.push(bytes)));
+      count = await rows.take(rowsMax, (bytes) => (outcome.discard ? undefined : this.out.push(bytes)));
       if (rowsMax > 0 && count >= rowsMax) {
-        await this.push(portalSuspended());
+        await this.out.push(portalSuspended());
         return false;
       }
     }
     const notice = await rows?.notice();
-    if (notice !== undefined) this.put(noticeResponse({ severity: 'WARNING', sqlstate: '01000', message: notice }));
+    if (notice !== undefined) this.out.put(noticeResponse({ severity: 'WARNING', sqlstate: '01000', message: notice }));
     const tag = outcome.tag(count);
-    await this.push(tag === '' ? emptyQuery() : commandComplete(tag));
+    await this.out.push(tag === '' ? emptyQuery() : commandComplete(tag));
     return true;
   }
 
   private async sendCopy({ rows, copy }: Outcome): Promise<number> {
     if (rows === undefined || copy === undefined) return 0;
     const writer = copyWriter(copy);
-    this.put(copyOutResponse(rows.fields.length, copy.format === 'binary' ? 1 : 0));
-    await this.push(writer.begin(rows.fields));
-    const count = await rows.take(0, (bytes) => this.push(writer.rows(bytes)));
-    this.put(writer.end());
-    this.put(copyDone());
+    this.out.put(copyOutResponse(rows.fields.length, copy.format === 'binary' ? 1 : 0));
+    await this.out.push(writer.begin(rows.fields));
+    const count = await rows.take(0, (bytes) => this.out.push(writer.rows(bytes)));
+    this.out.put(writer.end());
+    this.out.put(copyDone());
     return count;
   }
 
   private async closeNamed(target: 'statement' | 'portal', name: string): Promise<void> {
-    if (target === 'statement') this.statements.delete(name);
+    if (target === 'statement') this.dropStatement(name);
     else await this.closePortal(name);
-    await this.push(closeComplete());
+    await this.out.push(closeComplete());
   }
 
   private async closePortal(name: string): Promise<void> {
     const portal = this.portals.get(name);
     if (portal === undefined) return;
     this.portals.delete(name);
+    this.held.release(`portal ${name}`);
     if (!portal.isDone) portal.abort.abort(new WatershedError('cancelled', 'the portal was closed'));
     await portal.outcome?.rows?.close();
   }
@@ -312,9 +329,15 @@ export class Session {
   }
 
   private dropStatement(name: string | undefined): boolean {
+    for (const each of name === undefined ? this.statements.keys() : [name]) this.held.release(`statement ${each}`);
     if (name !== undefined) return this.statements.delete(name);
     this.statements.clear();
     return true;
+  }
+
+  private async portalRows(name: string): Promise<RowReader | undefined> {
+    const portal = this.portals.get(name);
+    return portal === undefined ? undefined : (await this.started(portal))?.rows;
   }
 
   private preparedNamed(name: string): Prepared {
@@ -341,42 +364,20 @@ export class Session {
 
   private async fail(error: unknown): Promise<void> {
     this.executor.transaction.fail();
-    this.put(errorResponse(errorFields(error)));
+    this.out.put(errorResponse(errorFields(error)));
     // A client that waits for the answer to a Flush would wait for ever: what follows is passed over until Sync.
-    await this.flush();
+    await this.out.flush();
   }
 
   private async ready(): Promise<void> {
     // Portals live as long as their transaction.
     if (this.executor.transaction.status === 'I') await this.closePortals();
-    this.put(readyForQuery(this.executor.transaction.status));
-    await this.flush();
+    this.out.put(readyForQuery(this.executor.transaction.status));
+    await this.out.flush();
   }
 
   private pushFields(fields: readonly Field[] | undefined, formats: readonly Format[]): Promise<void> | void {
-    return this.push(fields === undefined ? noData() : rowDescription(fields, formats));
-  }
-
-  /** Keeps small messages back to send them together. */
-  private put(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    this.outbox.push(bytes);
-    this.outboxLength += bytes.length;
-  }
-
-  /** The same, and sends when enough is there. Awaiting it is what holds the engine to the client's pace. */
-  private async push(bytes: Uint8Array): Promise<void> {
-    this.put(bytes);
-    if (this.outboxLength >= outboxBytes) await this.flush();
-  }
-
-  private async flush(): Promise<void> {
-    const [first] = this.outbox;
-    if (first === undefined) return;
-    const whole = this.outbox.length === 1 ? first : Buffer.concat(this.outbox);
-    this.outbox = [];
-    this.outboxLength = 0;
-    await this.options.send(whole);
+    return this.out.push(fields === undefined ? noData() : rowDescription(fields, formats));
   }
 }
 

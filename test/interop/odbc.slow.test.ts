@@ -31,4 +31,4 @@ test('psqlODBC, as Excel, LibreOffice and Tableau use it: rows, its catalogue, f
   expect((await ask('help')).filter((line) => line.startsWith('lake|lake|')).map((line) => line.split('|')[2])).toContain('posts');
   const parts = await ask('select log_offset from posts order by 1', 'UseDeclareFetch=1;Fetch=700');
   expect([parts.length, parts[0], parts.at(-1)]).toEqual([5000, '0', '4999']);
-}, 60_000);
+}, 120_000);

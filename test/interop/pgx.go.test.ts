@@ -57,4 +57,4 @@ test('what Grafana does with pgx works: ping, panels, its own questions, several
     groups: expect.stringContaining('event_id:flood-2013') as unknown,
     timeout: true, after: 1,
   });
-}, 60_000);
+}, 120_000);

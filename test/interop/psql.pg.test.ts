@@ -1,16 +1,20 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { program } from '#test/services/install.ts';
 import { type Door, startDoor } from './door.ts';
+import { psql18 } from './psql18.ts';
 
 let door: Door;
 let psql: string;
+let newer: string;
 let folder: string;
 beforeAll(async () => {
   psql = await program('psql', 'postgresql-client');
+  newer = await psql18();
   door = await startDoor({ catalogue: true });
   folder = await mkdtemp(join(tmpdir(), 'psql-'));
 }, 120_000);
@@ -58,4 +62,72 @@ test('a cursor by FETCH_COUNT, variables, and a script that stops at its first e
 test('a wrong password is told as such', async () => {
   const wrong = await promisify(execFile)(psql, [door.url.replace(/:[^:@]*@/, ':wrong@'), '-X', '-c', 'select 1']).catch((thrown: { stderr: string }) => thrown);
   expect(wrong.stderr).toContain('password authentication failed for user "analyst"');
+});
+
+/** What the meta-commands of a psql say, each with the last of its rows; an error is its message. */
+async function say(version: 'older' | 'newer', ...commands: string[]): Promise<string> {
+  const client = version === 'newer' ? newer : psql;
+  const args = [client, door.url, '-X', '-P', 'pager=off', ...commands.flatMap((command) => ['-c', command])];
+  // Both channels in one, in the order of time.
+  return (await promisify(execFile)('sh', ['-c', '"$@" 2>&1', 'sh', ...args], { maxBuffer: 64 * 1024 * 1024 })).stdout;
+}
+
+const metaCommands = ['\\d', '\\d lake.posts', '\\d+ lake.posts', '\\dt', '\\dt+', '\\dt *.*', '\\dv', '\\dv *.*', '\\df', '\\df abs', '\\dn', '\\dn+', '\\l', '\\l+', '\\du',
+  '\\dp', '\\di', '\\dT', '\\dO', '\\dC', '\\db', '\\dD', '\\dm', '\\ds', '\\dx', '\\dy', '\\dX', '\\des', '\\dP', '\\dRp', '\\drds', '\\dconfig', '\\da', '\\do',
+  '\\dF', '\\dL', '\\dA', '\\z', '\\conninfo', '\\encoding', '\\sf abs(int)'];
+
+test.each(['older', 'newer'] as const)('no meta-command of the %s psql fails', async (version) => {
+  const said = await Promise.all(metaCommands.map(async (command) => [command, await say(version, command)] as const));
+  expect(said.filter(([, text]) => /ERROR|FATAL|invalid command/.test(text))).toEqual([]);
+  const of = (command: string): string => said.find(([name]) => name === command)?.[1] ?? '';
+  for (const command of ['\\d', '\\dt', '\\dt *.*']) expect(of(command)).toMatch(/lake\s+\| posts\s+\| table/);
+  for (const command of ['\\d lake.posts', '\\d+ lake.posts']) expect(of(command)).toMatch(/hashtags +\| text\[\]/);
+  for (const command of ['\\l', '\\l+']) expect(of(command)).toMatch(/^\s*lake\s+\|/m);
+  expect(of('\\conninfo')).toContain('analyst');
+});
+
+test.each(['older', 'newer'] as const)('what people do at the prompt of the %s psql', async (version) => {
+  const script = join(folder, `${version}.sql`);
+  await writeFile(script, [
+    '\\timing on', '\\x', 'select event_id, name from events order by 1 limit 1;', '\\x',
+    'select event_id, created_at, hashtags, reposts, latitude from posts \\gdesc',
+    `select reposts % 2 as odd, lang, count(*) as n from posts group by 1, 2 order by 1 \\crosstabview`,
+    'select 1; select nope; select 3;', 'select 4 \\; select nope from posts \\; select 5;',
+    'begin;', 'select 6;', 'savepoint a;', 'select nope;', 'rollback to a;', 'select 7;', 'rollback;',
+    `set statement_timeout = '50ms';`, 'select pg_sleep(100);', 'reset statement_timeout;',
+    'show all;', version === 'newer' ? 'select $1::int + $2 as s \\bind 40 2 \\g' : 'select 40 + 2 as s;', '\\set FETCH_COUNT 2', 'select log_offset from posts order by 1 limit 5;', '\\unset FETCH_COUNT',
+    `select 8 as ok \\g ${join(folder, version)}.txt`, '\\echo :ROW_COUNT', 'select 9 as nine \\gset', '\\echo got :nine',
+    `select 'select 10 as made' \\gexec`, 'insert into posts(event_id) values (1);', '\\errverbose', '',
+  ].join('\n'));
+  const said = await say(version, `\\i ${script}`);
+  for (const expected of [/RECORD 1[^]*event_id \| fire/, /hashtags\s+\| text\[\]/, /odd \| +en/, /^ +1$[^]*"nope"[^]*^ +3$/m, /^ +4$[^]*"nope"/m, /^ +7$/m, /ROLLBACK/,
+    /canceling statement due to statement timeout/, /statement_timeout +\| 0 /, /^ *s *$\n-+\n *42$/m, /got 9/, /made[^]*10/, /25006/]) expect(said).toMatch(expected);
+  expect(said).not.toMatch(/^ +5$/m);
+  expect(await readFile(`${join(folder, version)}.txt`, 'utf8')).toMatch(/8/);
+});
+
+test.each(['older', 'newer'] as const)('Ctrl-C in the %s psql stops the statement at once', async (version) => {
+  const child = spawn(version === 'newer' ? newer : psql, [door.url, '-X', '-At'], { stdio: ['pipe', 'pipe', 'pipe'] });
+  let said = '';
+  const heard = (what: RegExp): Promise<void> => new Promise((resolve) => {
+    const check = (): void => { if (what.test(said)) resolve(); };
+    child.stdout.on('data', check);
+    child.stderr.on('data', check);
+    check();
+  });
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { said += chunk.toString(); });
+  child.stdin.write(`\\warn ready\nselect pg_sleep(3600);\n`);
+  await heard(/ready/);
+  // The signal is passed over until the statement runs: sent until it was heard.
+  const canceled = heard(/canceling statement due to user request/);
+  let isDone = false;
+  void canceled.then(() => { isDone = true; });
+  while (!isDone) {
+    child.kill('SIGINT');
+    await Promise.race([canceled, new Promise((resolve) => { setTimeout(resolve, 200); })]);
+  }
+  const closed = once(child, 'close');
+  child.stdin.end();
+  await closed;
+  expect(said).not.toMatch(/FATAL|lost/);
 });

@@ -59,7 +59,7 @@ test('without a certificate of its own the lake makes one that clients can check
   expect(await ask(door, 'sslmode=require')).toMatch(/^42$/m);
   expect(await ask(door, 'sslmode=disable')).toMatch(/^42$/m);
   expect(await ask(door, 'sslmode=disable channel_binding=require')).toMatch(/channel binding required, but SSL not in use/);
-}, 60_000);
+}, 120_000);
 
 test('it stays the same from start to start, and is made anew where a half is missing or it ends soon', async () => {
   const first = await readFile(own.certFile, 'utf8');
@@ -81,13 +81,13 @@ test.each([
   const files = await made(name, ...how);
   expect(endPointBinding(await readFile(files.certFile, 'utf8'))).toHaveLength(bytes);
   expect(await ask(await open(tlsOf(files)), 'sslmode=require channel_binding=require')).toMatch(/^42$/m);
-}, 60_000);
+}, 120_000);
 
 test('a certificate without a hash of its own (Ed25519) serves, and nobody can insist on binding', async () => {
   const door = await open(tlsOf(await made('ed25519', '-newkey', 'ed25519')));
   expect(await ask(door, 'sslmode=require channel_binding=prefer')).toMatch(/^42$/m);
   expect(await ask(door, 'sslmode=require channel_binding=require')).toMatch(/channel binding is required/);
-}, 60_000);
+}, 120_000);
 
 test('where TLS is required nobody comes in without, and what is logged holds no secret', async () => {
   const logged: [string, Readonly<Record<string, unknown>> | undefined][] = [];
@@ -102,7 +102,7 @@ test('where TLS is required nobody comes in without, and what is logged holds no
     ['wire_login_refused', { user: 'analyst', address: '127.0.0.1', sqlstate: '28P01', encrypted: true }],
     ['wire_login_refused', { user: 'unknown', address: '127.0.0.1', sqlstate: '28P01', encrypted: true }],
   ]);
-}, 60_000);
+}, 120_000);
 
 test('a renewed certificate is taken up by new connections; half of it is not', async () => {
   const files = await made('renewed', '-newkey', 'ed25519');
@@ -112,11 +112,11 @@ test('a renewed certificate is taken up by new connections; half of it is not', 
   const next = await made('next', '-newkey', 'rsa:2048');
   await writeFile(files.certFile, await readFile(next.certFile));
   await utimes(files.certFile, 2e9, 2e9);
-  await clock.advance(60_000);
+  await clock.advance(120_000);
   expect(tls.current()).toBe(before);
   await writeFile(files.keyFile, await readFile(next.keyFile));
   await utimes(files.keyFile, 2e9, 2e9);
-  await clock.advance(60_000);
+  await clock.advance(120_000);
   expect(tls.current().binding).toEqual(endPointBinding(await readFile(next.certFile, 'utf8')));
 });
 

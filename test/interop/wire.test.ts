@@ -116,7 +116,7 @@ describe('the simple protocol', () => {
 
   test('transactions, savepoints, settings and the status byte', async () => {
     const raw = await loggedIn();
-    expect(await ask(raw, frontend.query('begin; set local statement_timeout = 100; savepoint a'))).toEqual(['C BEGIN', 'C SET', 'C SAVEPOINT', 'Z T']);
+    expect(await ask(raw, frontend.query('begin; set local statement_timeout = 100000; savepoint a'))).toEqual(['C BEGIN', 'C SET', 'C SAVEPOINT', 'Z T']);
     expect(await ask(raw, frontend.query('selec'))).toEqual(['E 42601', 'Z E']);
     expect(await ask(raw, frontend.query('select 1'))).toEqual(['E 25P02', 'Z E']);
     expect(await ask(raw, frontend.query('rollback to a; select 2'))).toEqual(['C ROLLBACK', 'T', 'D 2', 'C SELECT 1', 'Z T']);
