@@ -17,7 +17,9 @@ import { literal, openDuck } from '#warehouse/duck.ts';
 import { postsLanding } from '#warehouse/landings/posts.ts';
 import { rawLanding } from '#warehouse/landings/raw.ts';
 import { openWarehouse } from '#warehouse/main.ts';
+import { withParts } from '#warehouse/normalise/projection.ts';
 import { xV2 } from '#warehouse/normalise/x-v2.ts';
+import { shareReads } from '#warehouse/share.ts';
 import { createWriter } from '#warehouse/writer.ts';
 
 const order = JSON.parse(process.argv[2] ?? '') as { part: string; brokers: string; posts: number; folder: string; landings: string };
@@ -66,7 +68,7 @@ async function duckdb(): Promise<object> {
   const columns = `{events: 'STRUCT(id VARCHAR, matched VARCHAR[])[]', receivedAt: 'VARCHAR', post: ${literal(xV2.postType)}}`;
   const result = await timed(async () => {
     await connection.run(`copy (select events[1].id as event_id, events[1].matched as matched, receivedAt::timestamptz as collected_at, ${fields.join(', ')}
-      from read_ndjson(${literal(path)}, columns = ${columns}))
+      from ${withParts(xV2, `read_ndjson(${literal(path)}, columns = ${columns})`)})
       to ${literal(join(order.folder, 'one.parquet'))} (format parquet, compression zstd, parquet_version v1, row_group_size 122880)`);
   });
   connection.closeSync();
@@ -83,11 +85,12 @@ async function writer(): Promise<object> {
   await using duck = await openDuck({ staging: join(order.folder, 'staging'), memoryBytes: config.WATERSHED_MEMORY_BYTES, threads: availableParallelism() });
   const landings = [postsLanding, rawLanding].filter(({ name }) => order.landings.split(',').includes(name));
   const metrics = createMetrics();
+  const shared = { ...log, read: shareReads(log, config.WATERSHED_BATCH_BYTES).read };
   const stop = new AbortController();
   const left = new Map(landings.map(({ name }) => [name, order.posts]));
   let commits = 0;
   const result = await timed(() => runTogether(landings.map((landing) => createWriter({
-    landing, log, catalog, store, cache, duck, clock, random: systemRandom, logger: silentLogger, metrics,
+    landing, log: landings.length === 1 ? log : shared, catalog, store, cache, duck, clock, random: systemRandom, logger: silentLogger, metrics,
     epoch: { lease: 'warehouse', epoch: lease.epoch }, batchBytes: config.WATERSHED_BATCH_BYTES, intervalMs: config.WATERSHED_COMMIT_INTERVAL_MS,
     onCommit({ landing: name, records }) {
       commits++;

@@ -15,6 +15,7 @@ import { openPostgresCatalog } from '#warehouse/catalog/postgres.ts';
 import { openDuck } from '#warehouse/duck.ts';
 import { postsLanding } from '#warehouse/landings/posts.ts';
 import { rawLanding } from '#warehouse/landings/raw.ts';
+import { shareReads } from '#warehouse/share.ts';
 import { createTableCache } from '#warehouse/table/files.ts';
 import { ensureTables } from '#warehouse/tables.ts';
 import { createWriter } from '#warehouse/writer.ts';
@@ -35,10 +36,12 @@ let checking = Promise.resolve();
 const stop = new AbortController();
 const total = (await log.bounds('posts', 0)).next + (await log.bounds('posts', 1)).next;
 const landings = [postsLanding, rawLanding];
+const batchBytes = 8_000;
+const shared = { ...log, read: shareReads(log, batchBytes).read };
 
 const writers = landings.map((landing) => createWriter({
-  landing, log, catalog, store, cache, duck, clock, random: systemRandom, logger: silentLogger, metrics: createMetrics(),
-  epoch: { lease: 'warehouse', epoch: lease.epoch }, batchBytes: 8_000, intervalMs: 20,
+  landing, log: shared, catalog, store, cache, duck, clock, random: systemRandom, logger: silentLogger, metrics: createMetrics(),
+  epoch: { lease: 'warehouse', epoch: lease.epoch }, batchBytes, intervalMs: 20,
   onCommit: () => { checking = checking.then(checkDone); }, onLost: async () => undefined,
   crashPoint(name) {
     if (name !== order.point || ++reached !== order.nth) return;
