@@ -23,8 +23,9 @@ async function ask(failures: number): Promise<unknown[]> {
   const clock = { ...systemClock, monotonic: () => now, sleep: async (ms: number) => { now += ms; } };
   await using client = new TrinoClient({ url: `http://watershed@127.0.0.1:${port}`, catalog: 'lake', schema: 'lake' }, clock);
   try {
-    const pages = await Array.fromAsync(client.run({ sql: 'select 1', onBehalfOf: 'admin', signal: new AbortController().signal }));
-    return pages.flatMap(({ rows }) => rows);
+    const found: unknown[] = [];
+    for await (const { rows } of client.run({ sql: 'select 1', onBehalfOf: 'admin', signal: new AbortController().signal })) found.push(...rows);
+    return found;
   } finally {
     server.closeAllConnections();
     server.close();
