@@ -1,6 +1,6 @@
 // The pictures of docs/tour.md and of the README, taken from a running lake with the samples: `npm run tour`.
 // A few minutes; needs Chromium. Answers 0 when every picture was taken.
-import { readFile } from 'node:fs/promises';
+import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { startChromium } from '../services/chromium.ts';
@@ -26,7 +26,7 @@ where event_id = '2013-alberta-floods' and classifier = 'information_type'
   and minute < timestamp '2013-06-24 00:00:00+00'
 group by 1, 2 order by 1`;
 
-const chartDrawn = (page: Page): Promise<void> => page.locator('.chart svg path[fill]').first().waitFor();
+const chartDrawn = (page: Page): Promise<void> => page.locator('.chart svg path[fill="#0072b2"]').first().waitFor();
 
 const list: readonly Picture[] = [
   { name: 'home', path: '/', height: 560, ready: (page) => page.locator('.event-card .numbers b').nth(2).waitFor() },
@@ -54,13 +54,14 @@ const list: readonly Picture[] = [
   { name: 'phone', path: alberta, width: 390, height: 844, ready: async (page) => { await chartDrawn(page); await page.evaluate('document.getElementById("timeline").scrollIntoView()'); } },
   {
     name: 'query', path: `/sql?q=${encodeURIComponent(statement)}&run=1&chart=1`, height: 1180,
-    ready: async (page) => { await page.getByText(/rows in \d+ ms/).waitFor(); await page.locator('.cm-content').waitFor(); await page.locator('.chart svg path').first().waitFor(); },
+    ready: async (page) => { await page.getByText(/rows in \d+ ms/).waitFor(); await page.locator('.cm-content').waitFor(); await page.locator('.chart svg path[stroke="#0072b2"]').first().waitFor(); },
   },
   { name: 'reports', path: '/reports', height: 700, ready: (page) => page.getByText('Make a report').first().waitFor() },
   { name: 'operations', path: '/operations', height: 1000, ready: (page) => page.locator('#tables ~ .table-wrap td').nth(5).waitFor() },
 ];
 
 const folder = await temporaryFolder('tour');
+await chmod(folder, 0o711); // as root, the database server runs as another user, who must get to its files
 const data = join(folder, 'data');
 const lake = await startProcess({
   command: process.execPath, args: [join(root, 'cli', 'main.ts'), 'start'], folder,

@@ -22,7 +22,7 @@ interface Quarantined {
 /** What could not be kept: its bytes to look at, to mend and to put back. */
 export function Quarantine() {
   const [turn, setTurn] = useState(0);
-  const loaded = useLoad(`quarantine ${turn}`, (signal) => api<{ records: readonly Quarantined[] }>('/api/quarantine', { signal }), 15_000);
+  const loaded = useLoad('quarantine', (signal) => api<{ records: readonly Quarantined[] }>('/api/quarantine', { signal }), 15_000, turn);
   const chosen = place.value.searchParams.get('record');
   const records = loaded.data?.records;
   const record = records?.find(({ id }) => id === chosen);

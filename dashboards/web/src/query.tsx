@@ -27,6 +27,12 @@ export function QueryPage() {
   const [entries, setEntries] = useState(remembered());
   const statement = useRef(text);
   statement.current = text;
+  const editor = useRef<Handle>(undefined);
+  // Typing goes from the editor to here and never back: what comes late would undo what was typed since.
+  const replaceText = (next: string): void => {
+    setText(next);
+    editor.current?.set(next);
+  };
   const { answer, run: start, cancel } = useStatement((done) => setEntries(remember({
     sql: done.sql, at: new Date().toISOString(),
     outcome: done.error?.message ?? `${count.format(done.rows.length)} rows, ${Math.round(done.elapsedMs)} ms`,
@@ -41,17 +47,16 @@ export function QueryPage() {
   // The address says what is asked: on opening, on reload, and on the way back.
   useEffect(() => {
     if (address === null) return;
-    if (address !== statement.current) setText(address);
+    if (address !== statement.current) replaceText(address);
     if (params.get('run') === '1' && answer?.sql !== address) start(address, Array.from({ length: parameterCount(address) }, (_, index) => values[index] ?? ''));
   }, [address]);
   const open = (query: SavedQuery | undefined): void => {
     if (query === undefined) return setParams({ saved: undefined });
     setValues(query.parameters.map((parameter) => String(parameter.default ?? '')));
-    setText(query.sql);
+    replaceText(query.sql);
     setParams({ saved: query.id, q: query.sql, run: undefined });
   };
   const running = answer !== undefined && !answer.done;
-  const editor = useRef<{ insert(text: string): void }>(undefined);
   return (
     <>
       <h1>Ask in SQL</h1>
@@ -76,7 +81,7 @@ export function QueryPage() {
       {answer?.error && <Problem error={answer.error} />}
       {answer !== undefined && answer.columns.length > 0 && <Result answer={answer} />}
       <SavedQueries statement={() => statement.current} values={wanted} openId={params.get('saved') ?? undefined} open={open} />
-      <History entries={entries} choose={setText} />
+      <History entries={entries} choose={replaceText} />
     </>
   );
 }
@@ -138,9 +143,15 @@ function Result({ answer }: { answer: Answer }) {
   );
 }
 
+/** What others may do to the editor. */
+interface Handle {
+  set(text: string): void;
+  insert(text: string): void;
+}
+
 /** The editor comes when it is needed: until then, and where it cannot come, a plain field does. */
 function Editor({ text, change, run, handle }: {
-  text: string; change: (text: string) => void; run: () => void; handle: { current: { insert(text: string): void } | undefined };
+  text: string; change: (text: string) => void; run: () => void; handle: { current: Handle | undefined };
 }) {
   const holder = useRef<HTMLDivElement>(null);
   const plain = useRef<HTMLTextAreaElement>(null);
@@ -151,6 +162,7 @@ function Editor({ text, change, run, handle }: {
   useEffect(() => {
     let left = false;
     handle.current = {
+      set: (next) => editor.current?.setText(next),
       insert(piece) {
         if (editor.current !== undefined) return editor.current.insert(piece);
         const { selectionStart: from = 0, selectionEnd: to = 0 } = plain.current ?? {};
@@ -169,7 +181,6 @@ function Editor({ text, change, run, handle }: {
       editor.current?.destroy();
     };
   }, []);
-  useEffect(() => editor.current?.setText(text), [text]);
   const onKey = (event: KeyboardEvent): void => {
     if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
