@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { systemClock } from '#core/clock.ts';
-import type { Config } from '#core/config.ts';
+import { expandHome, type Config } from '#core/config.ts';
 import { messageOf, systemCode, WatershedError } from '#core/errors.ts';
 import { findServer } from '../server.ts';
 import { start } from '../../start.ts';
@@ -48,14 +50,25 @@ async function startWorld(input: CommandInput): Promise<void> {
 async function follow(config: CommandInput['config'], { signal, note }: CommandInput, event: object): Promise<void> {
   while (!signal.aborted) {
     try {
+      // Not before our own doors are open: at the usual address another Watershed may be up, with a real lake.
+      if (!await isOurs(config)) {
+        await systemClock.sleep(300, signal).catch(() => undefined);
+        continue;
+      }
       const server = await findServer(config);
       await server.request('/api/events', { method: 'POST', body: event, signal });
       return;
     } catch (error) {
-      if (error instanceof WatershedError && error.code === 'conflict') return;
+      if (error instanceof WatershedError && ['conflict', 'already_exists'].includes(error.code)) return; // made by an earlier start
       if (signal.aborted) return;
       await systemClock.sleep(300, signal).catch(() => undefined);
       if (!(error instanceof WatershedError) || !['unavailable', 'unauthorized'].includes(error.code)) note(messageOf(error));
     }
   }
+}
+
+async function isOurs(config: Config): Promise<boolean> {
+  const path = join(resolve(expandHome(config.WATERSHED_DATA_DIR)), 'address.json');
+  const address: unknown = JSON.parse(await readFile(path, 'utf8').catch(() => '{}'));
+  return typeof address === 'object' && address !== null && 'pid' in address && address.pid === process.pid;
 }

@@ -18,6 +18,8 @@ const sentences = [
 const label = '[simulated]';
 const noise = ['Lovely morning', 'New record out today', 'Who won the match?', 'Trains are late again', 'My cat has opinions'];
 
+const snowflakeEpochMs = 1_288_834_974_657;
+
 export interface Demo {
   readonly blueskyUrl: string;
   readonly x: { readonly url: string; readonly token: string };
@@ -29,7 +31,8 @@ export async function startDemo(signal: AbortSignal): Promise<Demo> {
   const random = seededRandom(7);
   const network = createFakeBluesky({ seed: 7 });
   const host = await network.host();
-  const x = await startFakeX({ seed: 7 });
+  // As X makes ids of the time (snowflakes): a second start on the same data folder has other ones.
+  const x = await startFakeX({ seed: 7, firstId: BigInt(systemClock.now() - snowflakeEpochMs) << 22n });
   const people = Array.from({ length: 40 }, () => network.makeDid());
   const running = (async () => {
     for (let second = 0; !signal.aborted; second++) {

@@ -61,6 +61,8 @@ export interface FakeXOptions {
   /** What X takes for the time. */
   readonly now?: () => number;
   readonly ruleCap?: number;
+  /** Ids of posts count from here. */
+  readonly firstId?: bigint;
   readonly pageSize?: number;
 }
 
@@ -78,7 +80,7 @@ export async function startFakeX(options: FakeXOptions = {}): Promise<FakeX> {
   const planned = { stream: [] as FakeAnswer[], rules: [] as FakeAnswer[], search: [] as FakeAnswer[] };
   let stream: ServerResponse | undefined;
   let opened = 0;
-  let nextId = 1_900_000_000_000_000_000n;
+  let nextId = options.firstId ?? 1_900_000_000_000_000_000n;
 
   const send = (response: ServerResponse, { status, headers, body }: FakeAnswer): void => {
     const text = typeof body === 'string' ? body : JSON.stringify(body ?? { title: 'Error', detail: `status ${status}` });
