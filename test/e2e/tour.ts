@@ -26,7 +26,7 @@ where event_id = '2013-alberta-floods' and classifier = 'information_type'
   and minute < timestamp '2013-06-24 00:00:00+00'
 group by 1, 2 order by 1`;
 
-const chartDrawn = (page: Page): Promise<void> => page.locator('.chart svg path[fill="#0072b2"]').first().waitFor();
+const chartDrawn = (page: Page): Promise<void> => page.locator('.chart svg path[fill^="#"]').first().waitFor();
 
 const list: readonly Picture[] = [
   { name: 'home', path: '/', height: 560, ready: (page) => page.locator('.event-card .numbers b').nth(2).waitFor() },
@@ -84,7 +84,7 @@ try {
   };
   console.error('waiting until the samples are in the lake, labelled and counted…');
   await waitUntilReady('the samples', { folder, process: lake, timeoutMs: 300_000 }, async () =>
-    await one("select least(sum(posts), (select sum(posts) from lake.activity_labels where classifier = 'information_type')) from lake.activity") >= 11_029 ? true : undefined);
+    await one("select least(coalesce(sum(posts), 0), coalesce((select sum(posts) from lake.activity_labels where classifier = 'information_type'), 0)) from lake.activity") >= 11_029 ? true : undefined);
   const { http }: { http: string } = JSON.parse(await readFile(join(data, 'address.json'), 'utf8'));
   const code = await ask('/api/codes', {});
   const context = await browser.newContext();
