@@ -200,7 +200,7 @@ function launch(plan: Plan, id: number): Promise<RunningProcess> {
 
 // Listening is not ready: a broker is fenced until the controller has heard of it, and then is missing in the metadata.
 async function untilMember(plan: Plan, id: number, brokers: string, process: RunningProcess): Promise<void> {
-  await waitUntilReady('kafka', { folder: nodeFolder(plan, id), process, timeoutMs: 60_000 }, async () => {
+  await waitUntilReady('kafka', { folder: nodeFolder(plan, id), process, timeoutMs: 240_000 }, async () => {
     const admin = new Admin({ clientId: 'ready', bootstrapBrokers: [`127.0.0.1:${plan.port(id, 'PLAINTEXT')}`], retries: 0, connectTimeout: 500 });
     try {
       const { brokers: members } = await admin.metadata({ topics: [], forceUpdate: true });

@@ -35,7 +35,7 @@ export async function startS3(): Promise<S3Service> {
     folder,
   });
   const endpoint = `http://127.0.0.1:${port}`;
-  await waitUntilReady('versitygw', { folder, process, timeoutMs: 20_000 }, async () =>
+  await waitUntilReady('versitygw', { folder, process, timeoutMs: 120_000 }, async () =>
     (await fetch(`${endpoint}/health`)).ok ? true : undefined);
   const stop = async (): Promise<void> => {
     await process.kill();

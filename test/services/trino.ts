@@ -58,7 +58,7 @@ export async function startTrino(options: { readonly catalogs: Readonly<Record<s
   const url = `http://127.0.0.1:${port}`;
   // It listens, and even says that it has started, up to five seconds before a node takes work.
   const first = Object.keys(options.catalogs)[0] ?? 'system';
-  await waitUntilReady('trino', { folder, process, timeoutMs: 120_000 }, () => answers(url, `select count(*) from ${first}.information_schema.tables`));
+  await waitUntilReady('trino', { folder, process, timeoutMs: 400_000 }, () => answers(url, `select count(*) from ${first}.information_schema.tables`));
   const stop = async (): Promise<void> => {
     await process.kill();
     await removeFolder(folder);

@@ -7,7 +7,7 @@ import type { Log } from '../log.ts';
 import { createKafkaLog } from './kafka.ts';
 import type { KafkaLogOptions } from './kafka.ts';
 
-jest.setTimeout(120_000);
+jest.setTimeout(600_000);
 
 const text = new TextEncoder();
 const lines = (...values: string[]): Uint8Array[] => values.map((value) => text.encode(value));
