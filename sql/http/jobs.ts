@@ -16,7 +16,7 @@ export interface JobRoutesOptions {
 }
 
 /** Where the board stands. Its own pictures, scripts and API lie below. */
-export const boardPath = '/jobs/board';
+const boardPath = '/jobs/board';
 
 const Listing = Type.Object({ limit: Type.Optional(Type.String({ pattern: '^[1-9][0-9]{0,2}$' })) });
 
