@@ -4,12 +4,12 @@ import { init, use } from 'echarts/core';
 import { install as bars } from 'echarts/lib/chart/bar/install.js';
 import { install as grid } from 'echarts/lib/component/grid/installSimple.js';
 import { install as legend } from 'echarts/lib/component/legend/installLegendPlain.js';
-import { SVGRenderer } from 'echarts/renderers';
+import { install as svg } from 'echarts/lib/renderer/installSVGRenderer.js';
 import { createRequire } from 'node:module';
 import type { Bars } from './layout.ts';
 import { opaquePng } from './png.ts';
 
-for (const part of [bars, grid, legend, SVGRenderer]) use(part);
+for (const part of [bars, grid, legend, svg]) use(part);
 
 const size = { width: 860, height: 320 };
 /** Resvg leaves out all text without a word where it has no font; pdfmake brings these. */
@@ -27,7 +27,7 @@ export async function barsToPng({ steps, series }: Bars): Promise<Buffer> {
     });
     const fonts = ['Roboto-Regular.ttf', 'Roboto-Medium.ttf'].map((file) => join(fontFolder, file));
     const picture = await renderAsync(chart.renderToSVGString(), {
-      fitTo: { mode: 'zoom', value: 1.5 }, font: { fontFiles: fonts, loadSystemFonts: false, defaultFontFamily: 'Roboto', sansSerifFamily: 'Roboto' },
+      fitTo: { mode: 'zoom', value: 1.25 }, font: { fontFiles: fonts, loadSystemFonts: false, defaultFontFamily: 'Roboto', sansSerifFamily: 'Roboto' },
     });
     return await opaquePng(picture.pixels, picture.width, picture.height);
   } finally {

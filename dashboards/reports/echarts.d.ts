@@ -10,3 +10,6 @@ declare module 'echarts/lib/component/grid/installSimple.js' {
 declare module 'echarts/lib/component/legend/installLegendPlain.js' {
   export const install: Install;
 }
+declare module 'echarts/lib/renderer/installSVGRenderer.js' {
+  export const install: Install;
+}

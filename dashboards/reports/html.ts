@@ -7,8 +7,12 @@ export function escapeHtml(text: string): string {
 
 const style = `body{font:15px/1.5 Arial,Helvetica,sans-serif;color:#14212b;background:#ffffff;margin:0 auto;max-width:60rem;padding:1rem}
 h1{font-size:1.4rem;margin:0}h2{font-size:1.1rem;margin:1.6rem 0 .4rem}table{border-collapse:collapse;width:100%}
-th,td{text-align:left;padding:.25rem .5rem;border-bottom:1px solid #d4dce1;vertical-align:top;overflow-wrap:anywhere}
-td.n{text-align:right;white-space:nowrap}img{max-width:100%;height:auto}.soft{color:#546571}`;
+th,td{text-align:left;padding:.25rem .5rem;border-bottom:1px solid #d4dce1;vertical-align:top}
+td{overflow-wrap:break-word}
+td.n,th.n{text-align:right;white-space:nowrap}img{max-width:100%;height:auto}.soft{color:#546571}
+@media(max-width:600px){table.wide,table.wide tbody,table.wide tr,table.wide td{display:block}table.wide thead{display:none}
+table.wide tr{border-bottom:1px solid #d4dce1;padding:.4rem 0}table.wide td{border:0;padding:.1rem 0}table.wide td.n{text-align:left}
+table.wide td::before{content:attr(data-label) " ";color:#546571}}`;
 
 /** The report as a page of HTML without script or outside reference. `imageOf` gives the address of the nth chart. */
 export function toHtml(document: Document, imageOf: (chart: number) => string): string {
@@ -60,15 +64,27 @@ export function changeOf({ value, before }: Figure): string {
 }
 
 const number = new Intl.NumberFormat('en');
+// Tables of so many columns become a list where the page is narrow.
+const wideFrom = 5;
+
+/** Words that are too long for a column may break; without this one of them would squeeze all others to a letter a line. */
+function breakable(text: string): string {
+  const mark = '\u0000';
+  return escapeHtml(text.replaceAll(mark, '').replaceAll(/\S{24}(?=\S)/gu, `$&${mark}`)).replaceAll(mark, '<wbr>');
+}
 
 function table(columns: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  const cell = (value: Cell): string => {
-    if (typeof value === 'number') return `<td class="n">${number.format(value)}</td>`;
+  const wide = columns.length >= wideFrom;
+  const cell = (value: Cell, index: number): string => {
+    const label = wide ? ` data-label="${escapeHtml(columns[index] ?? '')}"` : '';
+    if (typeof value === 'number') return `<td class="n"${label}>${number.format(value)}</td>`;
     const text = value === null ? '' : String(value);
     // Only addresses of the web become links: nothing else that a post brings is ever one.
-    const shown = /^https?:\/\/[^\s]+$/.test(text) ? `<a href="${escapeHtml(text)}" rel="noreferrer">${escapeHtml(text)}</a>` : `<bdi>${escapeHtml(text)}</bdi>`;
-    return `<td>${shown}</td>`;
+    const shown = /^https?:\/\/[^\s]+$/.test(text) ? `<a href="${escapeHtml(text)}" rel="noreferrer">${breakable(text.replace(/^https?:\/\//, ''))}</a>` : `<bdi>${breakable(text)}</bdi>`;
+    return `<td${label}>${shown}</td>`;
   };
-  return `<table><thead><tr>${columns.map((name) => `<th scope="col">${escapeHtml(name)}</th>`).join('')}</tr></thead>
+  const head = (name: string, index: number): string =>
+    `<th scope="col"${rows.some((row) => typeof row[index] === 'number') ? ' class="n"' : ''}>${escapeHtml(name)}</th>`;
+  return `<table${wide ? ' class="wide"' : ''}><thead><tr>${columns.map(head).join('')}</tr></thead>
 <tbody>${rows.map((row) => `<tr>${row.map(cell).join('')}</tr>`).join('\n')}</tbody></table>`;
 }
