@@ -50,9 +50,10 @@ test('openpyxl reads the sheet: texts as texts, numbers, instants, ids in full',
     timestamptz '2013-06-20 18:30:00+00' as "when", [1, 2] as many`, 'xlsx');
   const read = await runPython(`
 import json, sys, openpyxl
+from openpyxl.utils.escape import unescape # ECMA-376 §22.9.2.19, which openpyxl leaves to its caller in inline strings
 sheet = openpyxl.load_workbook(sys.argv[1]).active
 rows = [[cell.value for cell in row] for row in sheet.iter_rows()]
-print(json.dumps({ 'head': rows[0], 'words': [row[0] for row in rows[1:]], 'types': sorted({cell.data_type for row in sheet.iter_rows(min_row=2, max_col=1) for cell in row}),
+print(json.dumps({ 'head': rows[0], 'words': [unescape(row[0]) for row in rows[1:]], 'types': sorted({cell.data_type for row in sheet.iter_rows(min_row=2, max_col=1) for cell in row}),
   'first': [str(value) for value in rows[1][1:]] }))`, [path], notebookPython());
   expect(read).toEqual({
     head: ['words', 'id', 'half', 'yes', 'nothing', 'when', 'many'], words: texts, types: ['s'],

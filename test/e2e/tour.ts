@@ -1,5 +1,5 @@
-// The pictures of docs/tour.md and of the README, taken from a running lake with the samples: `npm run tour`.
-// A few minutes; needs Chromium. Answers 0 when every picture was taken.
+// The pictures of docs/tour.md and of the README, taken from a running lake with the samples: `npm run tour`, or
+// some of them: `npm run tour -- query home`. A few minutes; needs Chromium. Answers 0 when every picture was taken.
 import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
@@ -26,7 +26,8 @@ where event_id = '2013-alberta-floods' and classifier = 'information_type'
   and minute < timestamp '2013-06-24 00:00:00+00'
 group by 1, 2 order by 1`;
 
-const chartDrawn = (page: Page): Promise<void> => page.locator('.chart svg path[fill^="#"]').first().waitFor();
+// Attached, not visible: the first bar may stand for no post.
+const chartDrawn = (page: Page): Promise<void> => page.locator('.chart svg path[fill^="#"]').first().waitFor({ state: 'attached' });
 
 const list: readonly Picture[] = [
   { name: 'home', path: '/', height: 560, ready: (page) => page.locator('.event-card .numbers b').nth(2).waitFor() },
@@ -54,12 +55,15 @@ const list: readonly Picture[] = [
   { name: 'phone', path: alberta, width: 390, height: 844, ready: async (page) => { await chartDrawn(page); await page.evaluate('document.getElementById("timeline").scrollIntoView()'); } },
   {
     name: 'query', path: `/sql?q=${encodeURIComponent(statement)}&run=1&chart=1`, height: 1180,
-    ready: async (page) => { await page.getByText(/rows in \d+ ms/).waitFor(); await page.locator('.cm-content').waitFor(); await page.locator('.chart svg path[stroke="#0072b2"]').first().waitFor(); },
+    ready: async (page) => { await page.getByText(/rows in \d+ ms/).waitFor(); await page.locator('.cm-content').waitFor(); await page.locator('.chart svg path[stroke="#0072b2"]').first().waitFor({ state: 'attached' }); },
   },
   { name: 'reports', path: '/reports', height: 700, ready: (page) => page.getByText('Make a report').first().waitFor() },
   { name: 'operations', path: '/operations', height: 1000, ready: (page) => page.locator('#tables ~ .table-wrap td').nth(5).waitFor() },
 ];
 
+const names = process.argv.slice(2);
+const wanted = names.length === 0 ? list : list.filter(({ name }) => names.includes(name));
+if (wanted.length < names.length) throw new Error(`there are these pictures: ${list.map(({ name }) => name).join(', ')}`);
 const folder = await temporaryFolder('tour');
 await chmod(folder, 0o711); // as root, the database server runs as another user, who must get to its files
 const data = join(folder, 'data');
@@ -90,7 +94,7 @@ try {
   const context = await browser.newContext();
   await (await context.newPage()).goto(`${http}/?code=${typeof code === 'object' && code !== null ? String(Reflect.get(code, 'code')) : ''}`);
   const storageState = await context.storageState();
-  for (const { name, path, scheme, width = 1280, height = 900, ready } of list) {
+  for (const { name, path, scheme, width = 1280, height = 900, ready } of wanted) {
     const picture = await browser.newContext({ storageState, colorScheme: scheme ?? 'light', viewport: { width, height } });
     picture.setDefaultTimeout(60_000);
     const page = await picture.newPage();

@@ -88,5 +88,5 @@ function Row({ answer, at }: { answer: Answer; at: number | undefined }) {
 /** Pixels for the longest of the first texts, within bounds. */
 function widthOf(name: string, texts: readonly string[]): number {
   const longest = Math.max(name.length, ...texts.map((text) => text.length));
-  return Math.max(64, Math.min(420, Math.round(longest * 7.6) + 22));
+  return Math.max(64, Math.min(420, Math.round(longest * 8.2) + 24));
 }

@@ -28,7 +28,7 @@ export function createPlot(element: HTMLElement): Plot {
     chart.setOption({
       animation: false, useUTC: true, color: palette, tooltip: { trigger: kind === 'scatter' ? 'item' : 'axis', confine: true },
       grid: { left: 64, right: 20, top: data.series.length > 1 ? 40 : 16, bottom: 40 },
-      legend: { show: data.series.length > 1, type: 'scroll', textStyle: { color } },
+      legend: { show: data.series.length > 1, type: 'scroll', top: 0, textStyle: { color } },
       xAxis: { ...axis, type: data.axis, ...(data.axis === 'category' ? { data: data.categories } : { scale: true }) },
       yAxis: { ...axis, type: 'value', scale: kind !== 'bar', splitLine: { lineStyle: { opacity: 0.3 } } },
       series: data.series.map(({ name, points }) => ({ name, type: kind, data: points, showSymbol: points.length < 100, symbolSize: 6 })),
