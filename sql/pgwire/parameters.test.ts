@@ -89,3 +89,13 @@ test('a cast to jsonb is one to json', () => {
   const sql = `select '{}'::jsonb, cast(a as jsonb), b as jsonb from t`;
   expect(castParameters(sql, splitStatements(sql)[0]?.tokens ?? [], []).sql).toBe(`select '{}'::json, cast(a as json), b as jsonb from t`);
 });
+
+test.each([
+  ["select '\\x0102ff'::bytea, E'\\\\x00'::bytea", "select '\\x01\\x02\\xFF'::bytea, '\\x00'::bytea"],
+  ["select '\\xZZ'::bytea, '\\x01' as bytea, 'a'::bytea", "select '\\xZZ'::bytea, '\\x01' as bytea, 'a'::bytea"],
+  ["select 5::numeric, '1.25'::numeric, cast('12.5' as decimal)", "select 5::DECIMAL(18,0), '1.25'::DECIMAL(18,2), cast('12.5' as DECIMAL(18,1))"],
+  ['select 5::numeric(4,1), x::numeric, 5 as numeric', 'select 5::numeric(4,1), x::numeric, 5 as numeric'],
+])('values that drivers write into the text keep what they say: %s', (sql, expected) => {
+  const [statement] = splitStatements(sql);
+  expect(castParameters(statement?.sql ?? '', statement?.tokens ?? [], []).sql).toBe(expected);
+});

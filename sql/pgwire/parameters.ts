@@ -275,7 +275,9 @@ export function castParameters(
     const replaced =
       token.kind === 'parameter'
         ? castOf(token, casts)
-        : (jsonFor(token, tokens[index - 1], tokens[index + 1]) ?? numericFor(tokens, index, casts));
+        : (jsonFor(token, tokens[index - 1], tokens[index + 1]) ??
+          numericFor(tokens, index, casts) ??
+          bytesFor(tokens, index));
     if (replaced === undefined) return;
     out += sql.slice(from, token.start) + replaced;
     from = token.end;
@@ -310,26 +312,45 @@ function numericFor(
   index: number,
   casts: readonly (string | undefined)[],
 ): string | undefined {
-  const parameter = numericCastOf(tokens, index);
-  const type = parameter === undefined ? undefined : casts[parameter - 1]?.split(' AS ').at(-1);
+  const operand = numericCastOf(tokens, index);
+  if (operand?.kind === 'number' || operand?.kind === 'string') return literalType(operand);
+  const type = operand?.kind === 'parameter' ? casts[Number(operand.text) - 1]?.split(' AS ').at(-1) : undefined;
   return type !== undefined && /^(DECIMAL|DOUBLE)/.test(type) ? type.replace('[]', '') : undefined;
 }
 
-/** The parameter that the type at `index` is a cast of, where that type is numeric without a precision. */
-function numericCastOf(tokens: readonly Token[], index: number): number | undefined {
+// Drivers that put values into the text (psycopg2, pgjdbc in simple mode) write `'1.2345'::numeric`.
+function literalType({ text }: Token): string | undefined {
+  const parts = /^'?[+-]?(\d*)\.?(\d*)'?$/.exec(text);
+  const digits = (parts?.[1] ?? '').length + (parts?.[2] ?? '').length;
+  return parts === null || digits === 0 || digits > 38 ? undefined : `DECIMAL(${digits > 18 ? 38 : 18},${parts[2]?.length ?? 0})`;
+}
+
+// … and `'\x0102'::bytea`, which to the engine are the byte 1 and two digits.
+function bytesFor(tokens: readonly Token[], index: number): string | undefined {
+  const token = tokens[index];
+  const isCast = [':', ':', 'bytea'].every((text, offset) => tokens[index + 1 + offset]?.text === text);
+  if (token?.kind !== 'string' || !isCast) return undefined;
+  const hex = /^(?:'\\x|[eE]'\\\\x)((?:[0-9a-fA-F]{2})*)'$/.exec(token.text)?.[1];
+  return hex === undefined ? undefined : `'${hex.replaceAll(/../g, (byte) => `\\x${byte.toUpperCase()}`)}'`;
+}
+
+/** What the type at `index` is a cast of, where that type is numeric without a precision. */
+function numericCastOf(tokens: readonly Token[], index: number): Token | undefined {
   const token = tokens[index];
   const at = (offset: number): Token | undefined => tokens[index + offset];
   if (token?.kind !== 'word' || !['numeric', 'decimal'].includes(token.text) || at(1)?.text === '(') return undefined;
-  const operand = at(-1)?.text === ':' && at(-2)?.text === ':' ? at(-3) : at(-1)?.text === 'as' ? at(-2) : undefined;
-  return operand?.kind === 'parameter' ? Number(operand.text) : undefined;
+  if (at(-1)?.text === ':' && at(-2)?.text === ':') return at(-3);
+  // `5 as numeric` names a column; only in brackets is it a type.
+  return at(-1)?.text === 'as' && [')', '['].includes(at(1)?.text ?? '') ? at(-2) : undefined;
 }
 
 /** Parameters that the statement casts to numeric without a precision, or to an array of it: the OID of that type. */
 export function bareNumeric(tokens: readonly Token[]): ReadonlyMap<number, number> {
   const found = new Map<number, number>();
   tokens.forEach((_, index) => {
-    const parameter = numericCastOf(tokens, index);
-    if (parameter !== undefined) found.set(parameter, tokens[index + 1]?.text === '[' ? 1231 : oids.numeric);
+    const operand = numericCastOf(tokens, index);
+    if (operand?.kind !== 'parameter') return;
+    found.set(Number(operand.text), tokens[index + 1]?.text === '[' ? 1231 : oids.numeric);
   });
   return found;
 }

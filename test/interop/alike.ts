@@ -328,4 +328,6 @@ export const alike: readonly (string | readonly [string, readonly unknown[]])[] 
   'show max_identifier_length',
   'show integer_datetimes',
   'show nope',
+  `select 5::numeric as a, '1.23456789'::numeric as b, -0.50::numeric as c, cast('12' as decimal) as d`,
+  `select '\\x0102ff'::bytea as a, E'\\\\x00'::bytea as b, '\\x'::bytea as c`,
 ];
