@@ -28,8 +28,8 @@ interface Request {
 /** Why a statement ended that begins again on another child. */
 export const sentBack: WatershedError = new WatershedError('cancelled', 'the statement begins again on another child');
 
-/** A child that does not stop when its statement is sent back is killed: others wait for it. */
-const sendBackGraceMs = 150;
+/** A child that works on when its statement is sent back is killed soon: others wait for it. */
+const sendBackGraceMs = 200;
 
 /**
  * Leads a child through one statement (the order is in protocol.ts) up to its columns; rejects where it does not come
@@ -44,7 +44,7 @@ export async function converse(request: Request): Promise<Conversation> {
     lease.release();
   };
   try {
-    lease.onSendBack(() => watch.stop(sentBack, sendBackGraceMs));
+    lease.onSendBack((isSpent) => watch.stop(sentBack, isSpent ? sendBackGraceMs : undefined));
     const columns = await begin(request, watch);
     await lease.begin(Promise.race([child.answered(), watch.stopped]));
     if (watch.reason !== undefined) {

@@ -11,6 +11,7 @@ import { withPivotValues } from './pivot-values.ts';
 import { createPlanner } from './plan.ts';
 import { createChildPool } from './pool.ts';
 import type { LakeNames } from './protocol.ts';
+import type { Past } from './slices.ts';
 
 export interface DuckEngineOptions {
   readonly catalog: Catalog;
@@ -44,13 +45,14 @@ export function createDuckEngine(options: DuckEngineOptions): Engine {
 
   const lead = async (statement: Statement, only: 'run' | 'describe'): Promise<Conversation> => {
     const { user, signal } = statement;
-    for (let times = 0; ; times++) {
-      const lease = await pool.acquire({ user, signal, sentBack: times });
+    for (let past: Past | undefined; ;) {
+      const lease = await pool.acquire({ user, signal, ...(past === undefined ? {} : { past }) });
       try {
         const seen = names.filter(({ schema }) => schema !== storeNamespace || statement.mayReadStore === true);
         return await converse({ lease, statement, only, planner, names: seen, watch });
       } catch (error) {
         if (error !== sentBack) throw error;
+        past = lease.past();
       }
     }
   };

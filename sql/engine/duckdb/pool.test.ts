@@ -2,6 +2,7 @@ import { type ManualClock, manualClock } from '#core/clock.ts';
 import { silentLogger } from '#core/logger.ts';
 import type { EngineChild } from './child-process.ts';
 import { type ChildPool, createChildPool, type Lease } from './pool.ts';
+import type { Past } from './slices.ts';
 
 /** Children that are there at once, use all the processor time that passes, and end when they are killed. */
 function pretended(children: number): { pool: ChildPool; clock: ManualClock; alive: Set<EngineChild> } {
@@ -38,24 +39,24 @@ const never = new AbortController().signal;
 
 /** A statement that never ends: it begins again as often as it is sent back. */
 function endless(pool: ChildPool, user: string, showsRows: boolean): void {
-  const lead = async (sentBack: number): Promise<void> => {
-    const lease = await pool.acquire({ user, signal: never, sentBack });
+  const lead = async (past?: Past): Promise<void> => {
+    const lease = await pool.acquire({ user, signal: never, ...(past === undefined ? {} : { past }) });
     let isBack = false;
     lease.onSendBack(() => {
       isBack = true;
       lease.release();
-      lead(sentBack + 1).catch(() => undefined); // the pool is put away at the end
+      lead(lease.past()).catch(() => undefined); // the pool is put away at the end
     });
     if (showsRows && !isBack) await lease.begin(new Promise(() => undefined));
   };
-  lead(0).catch(() => undefined);
+  lead().catch(() => undefined);
 }
 
 /** How long a statement of a moment waits for its child, in milliseconds. */
 async function waited({ pool, clock }: { pool: ChildPool; clock: ManualClock }, user: string): Promise<number> {
   const startedMs = clock.now();
   const got: Lease[] = [];
-  void pool.acquire({ user, signal: never, sentBack: 0 }).then((lease) => got.push(lease));
+  void pool.acquire({ user, signal: never }).then((lease) => got.push(lease));
   for (let step = 0; step < 2000 && got.length === 0; step++) await clock.advance(10);
   const waitedMs = clock.now() - startedMs;
   for (const lease of got) {
@@ -71,7 +72,7 @@ test('one child is kept; others are there while statements are at work, and end 
   await clock.advance(1);
   expect(alive.size).toBe(1);
   const leases = await Promise.all(
-    ['a', 'b', 'c'].map(async (user) => await pool.acquire({ user, signal: never, sentBack: 0 })),
+    ['a', 'b', 'c'].map(async (user) => await pool.acquire({ user, signal: never })),
   );
   expect(alive.size).toBe(3);
   await clock.advance(300); // all at work for a moment: somebody may come
@@ -109,14 +110,14 @@ test('a statement of half a second is answered though the regular children are t
   for (let user = 0; user < 3; user++) endless(pool, `long ${user}`, false);
   await clock.advance(2000);
   const told: string[] = [];
-  const lead = async (sentBack: number): Promise<void> => {
-    const lease = await pool.acquire({ user: 'middle', signal: never, sentBack });
+  const lead = async (past?: Past): Promise<void> => {
+    const lease = await pool.acquire({ user: 'middle', signal: never, ...(past === undefined ? {} : { past }) });
     let isBack = false;
     lease.onSendBack(() => {
       isBack = true;
       told.push('sent back');
       lease.release();
-      lead(sentBack + 1).catch(() => undefined); // the pool is put away at the end
+      lead(lease.past()).catch(() => undefined); // the pool is put away at the end
     });
     await clock.sleep(350);
     if (isBack) return;
@@ -124,7 +125,7 @@ test('a statement of half a second is answered though the regular children are t
     told.push('answered');
     lease.release();
   };
-  lead(0).catch(() => undefined);
+  lead().catch(() => undefined);
   void clock.sleep(50).then(() => {
     for (let user = 0; user < 3; user++) endless(pool, `late ${user}`, false);
   });

@@ -5,6 +5,7 @@ import type { Logger } from '#core/logger.ts';
 import { type EngineChild, startChild } from './child-process.ts';
 import { createFairQueue } from './fair-queue.ts';
 import type { ChildOptions } from './protocol.ts';
+import { nothingKnown, type Past, pastAfter, sliceMs } from './slices.ts';
 
 export interface PoolOptions {
   /** Statements that run at once. */
@@ -30,23 +31,28 @@ export interface PoolOptions {
  *     express   one beyond those: what waits is tried there for a slice of time. A statement that proves longer is sent
  *               back (it has shown no rows yet) and begins again later, so that a short one waits for some slices at most
  *
- * A statement that was sent back is tried once more with a longer slice when no new one waits, then it waits for a
- * regular child.
+ * A statement that was sent back is tried once more with a longer slice when no new one waits. Then it waits for a
+ * regular child, or has the express one while nobody else wants it.
  */
 export interface ChildPool extends AsyncDisposable {
   /**
-   * Waits for a turn: users take turns, each user's statements in order. `sentBack` is how often it was sent back
-   * already. Rejects when the signal is aborted.
+   * Waits for a turn: users take turns, each user's statements in order. `past` is that of its last lease. Rejects when
+   * the signal is aborted.
    */
-  acquire(request: { readonly user: string; readonly signal: AbortSignal; readonly sentBack: number }): Promise<Lease>;
+  acquire(request: { readonly user: string; readonly signal: AbortSignal; readonly past?: Past }): Promise<Lease>;
   readonly waiting: number;
 }
 
 /** A child for one statement. */
 export interface Lease {
   readonly child: EngineChild;
-  /** Called when the statement must make room; not after `begin` has resolved. */
-  onSendBack(callback: () => void): void;
+  /** What is known of the statement when it was sent back. */
+  past(): Past;
+  /**
+   * Called when the statement must make room; not after `begin` has resolved. `isSpent`: it had its processor time, and
+   * is not only kept from it by a crowded machine.
+   */
+  onSendBack(callback: (isSpent: boolean) => void): void;
   /**
    * The statement has rows to show. Resolves when it may show them: then it is not sent back any more. `whole` is when
    * all of its answer lies here, so that the child is free anyway.
@@ -57,18 +63,20 @@ export interface Lease {
 }
 
 interface Waiter {
-  readonly sentBack: number;
+  readonly past: Past;
   readonly give: (lease: Lease) => void;
   readonly fail: (error: unknown) => void;
 }
 
 interface Busy {
   readonly sinceMs: number;
-  readonly sentBack: number;
+  readonly past: Past;
+  /** Whether it was sent back because its slice of processor time was used up, and not only time had passed. */
+  isSpent: boolean;
   /** Processor time of the child when it was given out. */
   readonly cpuBeforeMs: Promise<number | undefined>;
   onExpress: boolean;
-  sendBack: (() => void) | undefined; // no more once it has begun to answer
+  sendBack: ((isSpent: boolean) => void) | undefined; // no more once it has begun to answer
   /** It has rows to show and waits for leave to. */
   mayStay: (() => void) | undefined;
 }
@@ -77,18 +85,6 @@ interface Idle {
   readonly child: EngineChild;
   readonly sinceMs: number;
   looked: boolean;
-}
-
-/**
- * A statement gets this much of the express child's time once others wait, by how often it was sent back: processor
- * time, so that a short one on a crowded machine is not taken for a long one, and at most so much time that passes. The
- * first slice is the shorter the more wait, since each of them may be a long one. Together with the grace a disobedient
- * child gets, a short statement waits less than a second.
- */
-function sliceMs(sentBack: number, waiting: number): { readonly cpu: number; readonly passed: number } | undefined {
-  if (sentBack === 1) return { cpu: 400, passed: 500 };
-  const cpu = Math.min(150, Math.max(40, 450 / waiting));
-  return sentBack === 0 ? { cpu, passed: 2 * cpu } : undefined;
 }
 
 /** After this long on the express child a statement gets the overtime place: nobody wanted the child meanwhile. */
@@ -115,8 +111,13 @@ class Pool implements ChildPool {
   readonly #all = new Set<EngineChild>();
   readonly #idle: Idle[] = [];
   readonly #busy = new Map<EngineChild, Busy>();
-  /** By how often they were sent back: never, once, more often. */
-  readonly #queues = [createFairQueue<Waiter>(), createFairQueue<Waiter>(), createFairQueue<Waiter>()] as const;
+  /** By level. */
+  readonly #queues = [
+    createFairQueue<Waiter>(),
+    createFairQueue<Waiter>(),
+    createFairQueue<Waiter>(),
+    createFairQueue<Waiter>(),
+  ] as const;
   readonly #starts = new Set<Promise<void>>();
   #starting = 0;
   #number = 0;
@@ -136,14 +137,14 @@ class Pool implements ChildPool {
     return this.#queues.reduce((sum, { size }) => sum + size, 0);
   }
 
-  async acquire({ user, signal, sentBack }: Parameters<ChildPool['acquire']>[0]): Promise<Lease> {
-    const queue = this.#queues[sentBack] ?? this.#queues[2];
+  async acquire({ user, signal, past = nothingKnown }: Parameters<ChildPool['acquire']>[0]): Promise<Lease> {
+    const queue = this.#queues[past.level];
     return await new Promise<Lease>((resolve, reject) => {
       if (this.#closed) return reject(stoppingError());
       if (signal.aborted) return reject(cancelledError());
       const settle = (): void => signal.removeEventListener('abort', abort);
       const waiter: Waiter = {
-        sentBack,
+        past,
         give(lease) {
           settle();
           resolve(lease);
@@ -178,14 +179,16 @@ class Pool implements ChildPool {
 
   /** Gives idle children to those who wait. */
   #hand(): void {
-    const [fresh, tried, long] = this.#queues;
+    const [fresh, tried, long, stubborn] = this.#queues;
     while (this.#idle.length > 0) {
       const express = this.#regularBusy() >= this.#options.children;
-      const waiter = express ? (fresh.next() ?? tried.next()) : (long.next() ?? tried.next() ?? fresh.next());
+      const waiter = express
+        ? (fresh.next() ?? tried.next() ?? long.next())
+        : (stubborn.next() ?? long.next() ?? tried.next() ?? fresh.next());
       if (waiter === undefined) return;
       // The one that worked last: the others may end.
       const idle = this.#idle.pop();
-      if (idle !== undefined) waiter.give(this.#lease(idle.child, express, waiter.sentBack));
+      if (idle !== undefined) waiter.give(this.#lease(idle.child, express, waiter.past));
     }
   }
 
@@ -193,10 +196,11 @@ class Pool implements ChildPool {
     return [...this.#busy.values()].filter(({ onExpress }) => !onExpress).length;
   }
 
-  #lease(child: EngineChild, onExpress: boolean, sentBack: number): Lease {
+  #lease(child: EngineChild, onExpress: boolean, past: Past): Lease {
     const busy: Busy = {
       sinceMs: this.#options.clock.monotonic(),
-      sentBack,
+      past,
+      isSpent: false,
       cpuBeforeMs: onExpress ? child.cpuMs() : Promise.resolve(undefined),
       onExpress,
       sendBack: undefined,
@@ -206,6 +210,7 @@ class Pool implements ChildPool {
     this.#tick();
     return {
       child,
+      past: () => pastAfter(busy.past, busy.isSpent, child.alive),
       onSendBack(callback) {
         busy.sendBack = callback;
       },
@@ -268,12 +273,12 @@ class Pool implements ChildPool {
   #freeExpress(nowMs: number): void {
     const [fresh, tried] = this.#queues;
     for (const [child, busy] of this.#busy) {
-      const slice = sliceMs(busy.sentBack, fresh.size);
-      if (!busy.onExpress || slice === undefined) continue;
+      if (!busy.onExpress) continue;
+      const slice = sliceMs(busy.past, Math.max(1, fresh.size));
       const ranMs = nowMs - busy.sinceMs;
       if ((busy.mayStay !== undefined || ranMs >= expressKeepMs) && this.#promote(busy)) continue;
       const wanted = fresh.size + tried.size > 0 || busy.mayStay !== undefined;
-      if (wanted && ranMs >= slice.cpu) void this.#sendBackIfLong(child, busy, ranMs, slice);
+      if (wanted && ranMs >= Math.min(slice.cpu, slice.passed) / 2) void this.#sendBackIfLong(child, busy, ranMs, slice);
     }
   }
 
@@ -286,9 +291,10 @@ class Pool implements ChildPool {
     const [before, now] = await Promise.all([busy.cpuBeforeMs, child.cpuMs()]);
     const cpuMs = before === undefined || now === undefined ? ranMs : now - before;
     if (!busy.onExpress || (cpuMs < slice.cpu && ranMs < slice.passed)) return;
+    busy.isSpent = cpuMs >= slice.cpu;
     const { sendBack } = busy;
     busy.sendBack = undefined;
-    if (this.#busy.get(child) === busy) sendBack?.();
+    if (this.#busy.get(child) === busy) sendBack?.(busy.isSpent);
   }
 
   /** Starts what is missing: for those who wait, or so that somebody who comes need not wait for a start. */

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { systemClock } from '#core/clock.ts';
 import { isWatershedError, messageOf, WatershedError } from '#core/errors.ts';
+import { encoderFor } from '../../../encode/registry.ts';
 import type { Param } from '../../engine.ts';
 import {
   type ChildOptions,
@@ -85,6 +86,7 @@ class Session {
     switch (message.type) {
       case 'start': {
         const connection = await openDatabase(message.options);
+        await warmUp(connection);
         this.#database = { connection, lake: createShownLake(connection, message.options.readable[0]), tempDir: message.options.tempDir };
         return { type: 'ready' };
       }
@@ -144,6 +146,12 @@ class Session {
         : await runStatement(connection, sql, params, encoding, limits, output);
     return { type: 'done', summary };
   }
+}
+
+/** Loads what every statement needs, so that the first one is not the slow one. */
+async function warmUp(connection: DuckDBConnection): Promise<void> {
+  await encoderFor('json');
+  await judgeStatement(connection, 'SELECT $1 AS one', [1], []);
 }
 
 const progressIntervalMs = 500;
