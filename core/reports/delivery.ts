@@ -1,7 +1,6 @@
 import { WatershedError } from '../errors.ts';
 
-export const deliveryFormats = ['html', 'csv', 'xlsx', 'pdf', 'json'] as const;
-export type DeliveryFormat = (typeof deliveryFormats)[number];
+export type DeliveryFormat = 'html' | 'csv' | 'xlsx' | 'pdf' | 'json';
 
 /** Where one file of a run goes. */
 export interface Delivery {

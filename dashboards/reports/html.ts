@@ -67,7 +67,7 @@ const number = new Intl.NumberFormat('en');
 // Tables of so many columns become a list where the page is narrow.
 const wideFrom = 5;
 
-/** Words that are too long for a column may break; without this one of them would squeeze all others to a letter a line. */
+/** Words that are too long for a column may break: one of them would squeeze all others to a letter a line. */
 function breakable(text: string): string {
   const mark = '\u0000';
   return escapeHtml(text.replaceAll(mark, '').replaceAll(/\S{24}(?=\S)/gu, `$&${mark}`)).replaceAll(mark, '<wbr>');

@@ -2,9 +2,9 @@ import { buffer } from 'node:stream/consumers';
 import { crc32, createDeflate } from 'node:zlib';
 
 /**
- * A PNG of opaque pixels, 8 bits each of red, green and blue (PNG 3rd edition, colour type 2), from bytes of red, green,
- * blue and alpha. Without alpha a PDF takes the compressed bytes as they are; with it, it would have to unpack every
- * picture and hold it in full: measured, 115 MB for eight charts.
+ * A PNG of opaque pixels, 8 bits each of red, green and blue (PNG 3rd edition, colour type 2), from bytes of red,
+ * green, blue and alpha. Without alpha a PDF takes the compressed bytes as they are; with it, it would have to unpack
+ * every picture and hold it in full: measured, 115 MB for eight charts.
  */
 export async function opaquePng(pixels: Buffer, width: number, height: number): Promise<Buffer> {
   const header = Buffer.alloc(13);

@@ -52,11 +52,13 @@ function detailOf(body: unknown): string | undefined {
 function broken(body: unknown): WatershedError {
   const error: unknown = typeof body === 'object' && body !== null ? Reflect.get(body, 'error') : undefined;
   const code: unknown = typeof error === 'object' && error !== null ? Reflect.get(error, 'code') : undefined;
-  const isOfTheStatement = code === 'statement_failed' || code === 'limit_exceeded';
-  return new WatershedError(isOfTheStatement ? 'statement_failed' : 'unavailable', `the SQL door broke off its answer: ${detailOf(error) ?? 'the connection ended'}`);
+  return new WatershedError(code === 'statement_failed' ? 'statement_failed' : 'unavailable', `the SQL door broke off its answer: ${detailOf(error) ?? 'the connection ended'}`);
 }
 
 function refusal(status: number, body: unknown): WatershedError {
-  const code = status === 401 ? 'unauthorized' : status === 403 ? 'forbidden' : status >= 500 || status === 429 ? 'unavailable' : 'statement_failed';
+  const said: unknown = typeof body === 'object' && body !== null ? Reflect.get(body, 'code') : undefined;
+  // Too long or too large now may pass in a quieter minute.
+  const passing = status >= 500 || status === 429 || said === 'limit_exceeded';
+  const code = status === 401 ? 'unauthorized' : status === 403 ? 'forbidden' : passing ? 'unavailable' : 'statement_failed';
   return new WatershedError(code, `the SQL door refuses a question of the report: ${detailOf(body) ?? `status ${status}`}`);
 }

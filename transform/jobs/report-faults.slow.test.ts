@@ -77,7 +77,7 @@ let lines: AsyncIterator<string>;
 /** Does what is due at a moment; false where the process was killed meanwhile. */
 async function step(moment: { nowMs: number; point?: string; nth?: number }): Promise<boolean> {
   if (child === undefined) {
-    child = spawn(process.execPath, [join(import.meta.dirname, '..', '..', 'test', 'report-process.ts'), databaseUrl, box.url, folder],
+    child = spawn(process.execPath, [join(import.meta.dirname, '..', '..', 'test', 'crash', 'report-process.ts'), databaseUrl, box.url, folder],
       { stdio: ['pipe', 'pipe', 'inherit'], env: { PATH: process.env['PATH'] } });
     child.stdin.on('error', () => undefined);
     lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
