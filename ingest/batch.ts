@@ -1,5 +1,5 @@
 import { isWatershedError } from '#core/errors.ts';
-import { topics, type Topic } from '#core/log/log.ts';
+import { topics, type Log, type Topic } from '#core/log/log.ts';
 import type { Metrics } from '#core/metrics.ts';
 import type { CollectorOptions } from './collector.ts';
 import type { CollectorStatus } from './cursor.ts';
@@ -40,13 +40,13 @@ export function createBatch(options: CollectorOptions, signal: AbortSignal): Bat
   let cursor: string | undefined;
   let status: CollectorStatus = { state: 'starting' };
   let reported = { state: '', atMs: 0 };
-  let partition = 0;
   let isOpen = false;
   let isOld = false;
   let due = Promise.withResolvers<undefined>();
   let cancelTimer = (): void => undefined;
 
   const persist = <T>(work: () => Promise<T>): Promise<T> => untilDone(options, signal, work);
+  const append = createAppend(log, persist);
   const report = async (next: CollectorStatus): Promise<void> => {
     status = next;
     reported = { state: next.state, atMs: clock.monotonic() };
@@ -85,16 +85,7 @@ export function createBatch(options: CollectorOptions, signal: AbortSignal): Bat
       meters.item(item, topic);
     },
     async flush() {
-      // Posts first: a tombstone or a journal entry that is read means that what it speaks of can be read as well.
-      for (const topic of topics) {
-        const records = waiting.get(topic);
-        if (records === undefined) continue;
-        const partitions = await persist(() => log.partitions(topic));
-        // Whole batches go round the partitions: cheaper than hashing, and nothing downstream needs an order among
-        // posts.
-        await persist(() => log.append(topic, partition++ % partitions, records));
-        waiting.delete(topic);
-      }
+      await append(waiting);
       const reached = cursor;
       if (reached !== undefined) await persist(() => cursors.store(source, account, reached));
       cancelTimer();
@@ -105,6 +96,22 @@ export function createBatch(options: CollectorOptions, signal: AbortSignal): Bat
       isOld = false;
       if (status.state !== reported.state || clock.monotonic() - reported.atMs >= reportMs) await report(status);
     },
+  };
+}
+
+/** Appends what waits, and takes it out. */
+function createAppend(log: Log, persist: Batch['persist']): (waiting: Map<Topic, Buffer[]>) => Promise<void> {
+  let partition = 0;
+  return async (waiting) => {
+    // Posts first: a tombstone or a journal entry that is read means that what it speaks of can be read as well.
+    for (const topic of topics) {
+      const records = waiting.get(topic);
+      if (records === undefined) continue;
+      const partitions = await persist(() => log.partitions(topic));
+      // Whole batches go round the partitions: cheaper than hashing, and nothing downstream needs an order among posts.
+      await persist(() => log.append(topic, partition++ % partitions, records));
+      waiting.delete(topic);
+    }
   };
 }
 
@@ -134,8 +141,8 @@ function statusAfter(before: CollectorStatus, entry: JournalItem['entry']): Coll
 }
 
 /**
- * Counts every message that was received by its fate: kept, dead, tombstone; dropped is counted by the sources, who know
- * the reason.
+ * Counts every message that was received by its fate: kept, dead, tombstone; dropped is counted by the sources, who
+ * know the reason.
  */
 export function receivedMessages(metrics: Metrics): ReturnType<Metrics['counter']> {
   return metrics.counter('watershed_received_messages_total', 'Messages of a network by what became of them', ['source', 'fate', 'reason']);

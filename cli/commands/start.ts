@@ -34,7 +34,8 @@ async function startWorld(input: CommandInput): Promise<void> {
     throw new WatershedError('unsupported', 'the made-up crisis is not in the installed package', { hint: 'clone the repository: npm start -- --world' });
   });
   const { blueskyUrl, x, running } = await world.startDemo(input.signal);
-  // Nothing that is made up may reach a real lake, and no real network is asked: neither database nor token of the environment.
+  // Nothing that is made up may reach a real lake, and no real network is asked: neither database nor token of the
+  // environment is used.
   const config: Config = {
     ...input.config, WATERSHED_DATA_DIR: `${input.config.WATERSHED_DATA_DIR}-world`, WATERSHED_SAMPLE: 'off',
     WATERSHED_BLUESKY_URL: blueskyUrl, WATERSHED_X_URL: x.url, WATERSHED_X_BEARER_TOKEN: x.token, WATERSHED_X_POSTS_PER_MONTH: 0,

@@ -17,11 +17,11 @@ export interface Host {
 }
 
 /**
- * The addresses of one network, in order of preference. A host that failed is left alone for a while, by kind of failure:
- * network errors from 250 ms, the server's own from 5 s, refusals (wrong address, certificate) from 10 s, 429 from 60 s
- * or as it asks; doubling each time, with up to a quarter more by chance, so that many collectors do not come back at
- * once. Nothing is lost by waiting, for the network replays, but a crisis is to be seen again soon: a minute or two is
- * the most.
+ * The addresses of one network, in order of preference. A host that failed is left alone for a while, by kind of
+ * failure: network errors from 250 ms, the server's own from 5 s, refusals (wrong address, certificate) from 10 s, 429
+ * from 60 s or as it asks; doubling each time, with up to a quarter more by chance, so that many collectors do not come
+ * back at once. Nothing is lost by waiting, for the network replays, but a crisis is to be seen again soon: a minute or
+ * two is the most.
  */
 export interface Hosts {
   /** The host to try next; resolves when its time has come. */

@@ -133,7 +133,7 @@ export function resumeFills(collector: Collector): void {
   for (const pending of collector.state.gaps ?? []) fillBeside(collector, pending, pending);
 }
 
-/** So many searches at once; a connection that is lost faster than gaps can be filled is no reason to hold ever more. */
+/** So many at once: a connection that is lost faster than gaps can be filled is no reason to hold ever more. */
 const fillsMax = 200;
 
 /** The gap is told before this resolves, hence before any cursor behind it; filling goes on beside the stream. */

@@ -34,7 +34,7 @@ interface Refusal {
 const tagPrefix = 'watershed:';
 
 export function createRuleKeeper(api: XApi): RuleKeeper {
-  /** By tag for rules of ours that are kept for other events than their tag says; by id for all, should a tag be missing. */
+  /** By tag where a rule of ours is kept for other events than its tag says; by id for all, should a tag be missing. */
   const shared = new Map<string, readonly string[]>();
   const reported = new Map<string, string>();
   return {
