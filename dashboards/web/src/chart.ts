@@ -48,8 +48,13 @@ export function createTimeChart(element: HTMLElement, onRange: (from: number, to
   });
   const dark = matchMedia('(prefers-color-scheme: dark)');
   dark.addEventListener('change', paint);
+  let drawn = '';
   return {
     show(series, stepMs, gaps) {
+      // Drawing is the longest task of the page: what is drawn already is left as it is.
+      const wanted = JSON.stringify([series, stepMs, gaps]);
+      if (wanted === drawn) return;
+      drawn = wanted;
       // A bar of a time axis stands on its point: half a step to the right puts it over its own step.
       chart.setOption({
         series: aligned(series).map(({ label, points }, index) => ({

@@ -4,7 +4,6 @@ import { EventHead } from './eventhead.tsx';
 import { type Filter, filterOf, isFiltered, needsPosts } from './filter.ts';
 import { FilterBar } from './filterbar.tsx';
 import { useLoad } from './hooks.ts';
-import { landed } from './live.ts';
 import { NewestPosts } from './newest.tsx';
 import { Chart, Languages, Legend, Terms, TimelineTable } from './panels.tsx';
 import { count, Link, Problem } from './parts.tsx';
@@ -19,7 +18,7 @@ export function EventPage({ id }: { id: string }) {
   const filter = filterOf(id, params);
   const key = JSON.stringify(filter);
   const events = useLoad('events', () => listEvents(), 10_000);
-  const timeline = useLoad(`timeline ${key}`, (signal) => loadTimeline(filter, signal), isFiltered(filter) ? 15_000 : 5_000, needsPosts(filter) ? 0 : landed.value);
+  const timeline = useLoad(`timeline ${key}`, (signal) => loadTimeline(filter, signal), isFiltered(filter) ? 15_000 : 5_000);
   const gaps = useLoad(`gaps ${id}`, (signal) => loadGaps(id, signal), 30_000);
   const shown = timeline.data;
   const terms = useLoad(`terms ${key} ${shown === undefined}`, async (signal) => (shown === undefined ? undefined : await loadTerms(filter, shown, signal)), 15_000);
