@@ -1,11 +1,14 @@
+import { utimes } from 'node:fs/promises';
 import { systemClock } from '#core/clock.ts';
 import { catalogName } from '#core/contract/tables.ts';
 import { openDatabase } from '#core/database/database.ts';
 import { migrate } from '#core/database/migrate.ts';
 import { startPostgres, type TestPostgres } from '#test/services/postgres.ts';
 import { python, runPython } from '#test/services/python.ts';
-import { manyPosts, openUpkeepLake, timelessLimits } from '#test/upkeep-lake.ts';
+import { manyPosts, openUpkeepLake, timelessLimits, type UpkeepLake } from '#test/upkeep-lake.ts';
 import { openPostgresCatalog } from '../catalog/postgres.ts';
+import { deleteOrphans, findOrphans } from './orphans.ts';
+import { limitsByHand } from './plan.ts';
 import { keepTable } from './upkeep.ts';
 
 /** Count and multiset hash: a sum of the first 56 bits of each row's MD5. */
@@ -40,19 +43,25 @@ beforeAll(async () => {
 
 afterAll(() => postgres.stop());
 
-test('PyIceberg and DuckDB see the same rows before and after merging, filing, packing and expiry', async () => {
+type Read = { files: number; old: number; planned: number };
+
+/** A lake in a catalog that PyIceberg reads too, and the comparison of what all see in it with what was appended. */
+async function withReaders(work: (lake: UpkeepLake, expectAgreement: () => Promise<Read>) => Promise<void>): Promise<void> {
   const url = await postgres.createDatabase();
   await using database = openDatabase(url, { max: 4, clock: systemClock });
   await migrate(database);
   await using lake = await openUpkeepLake(3, openPostgresCatalog(database, { catalogName }));
-  const expectAgreement = async (): Promise<{ files: number; old: number; planned: number }> => {
+  await work(lake, async () => {
     const [wanted] = await lake.ask(digest('expected'));
     const [old] = await lake.ask(`select count(*) as n from expected where event_id = 'event1' and created_at < timestamptz '1970-01-01 00:00:00+00'`);
-    const read = await runPython(script, [url]) as { files: number; old: number; planned: number };
+    const read = await runPython(script, [url]) as Read;
     const both = [String(wanted?.['n']), String(wanted?.['hash'])];
     expect(read).toMatchObject({ pyiceberg: both, duckdb: both, old: Number(old?.['n']) });
     return read;
-  };
+  });
+}
+
+test('PyIceberg and DuckDB see the same rows before and after merging, filing, packing and expiry', () => withReaders(async (lake, expectAgreement) => {
   for (let index = 0; index < 18; index++) await lake.append(manyPosts(400, { from: index * 400, firstDay: -2, days: 4, events: 2 }));
   await lake.append(`select null as event_id, null::timestamptz as created_at, '1' as post_id`);
   expect((await expectAgreement()).files).toBe(19);
@@ -80,4 +89,22 @@ test('PyIceberg and DuckDB see the same rows before and after merging, filing, p
   lake.clock.nowMs += 3_600_000;
   expect((await keepTable(lake.options, 'posts')).deletedFiles).toBeGreaterThan(20);
   await expectAgreement();
-}, 300_000);
+}), 600_000);
+
+test('PyIceberg and DuckDB see the same rows after days that are over were filed and orphans swept', () => withReaders(async (lake, expectAgreement) => {
+  for (let index = 0; index < 3; index++) await lake.append(manyPosts(500, { from: index * 500, firstDay: -2, days: 4, events: 2 }));
+  await lake.append(`select null as event_id, null::timestamptz as created_at, '1' as post_id`);
+  expect((await expectAgreement()).files).toBe(4);
+
+  // Each event and day gets its file, the file of the row without event and instant is left alone.
+  expect(await keepTable({ ...lake.options, limits: limitsByHand }, 'posts')).toMatchObject({ filed: 3 });
+  expect(await expectAgreement()).toMatchObject({ files: 5, planned: 1 });
+
+  const { store } = lake.context;
+  await store.put('store/posts/data/left.parquet', Buffer.from('x'));
+  const old = (Date.now() - 100 * 3_600_000) / 1000;
+  for await (const { key } of store.list('store/')) await utimes(await store.localPath(key), old, old);
+  const sweep = { context: lake.context, minAgeMs: 0, signal: lake.options.signal };
+  expect(await deleteOrphans(sweep, await findOrphans(sweep, 'posts'))).toBe(1);
+  await expectAgreement();
+}), 600_000);
