@@ -32,8 +32,6 @@ export const options = {
   WATERSHED_HTTP_ORIGIN: text(undefined, 'Address people see when a proxy stands in front, such as https://lake.example.org'),
   WATERSHED_SQL_URL: text(undefined, 'Address of the SQL door for reports and alerts, where it runs in another process, such as http://sql:8080',
     { pattern: /^https?:\/\/[^/?#\s]+$/ }),
-  WATERSHED_SQL_URL: text(undefined, 'Address of the SQL door for reports and alerts, where it runs in another process, such as http://sql:8080',
-    { pattern: /^https?:\/\/[^/?#\s]+$/ }),
   WATERSHED_PGWIRE_PORT: number(5439, 0, 65535, 'port', 'Port of the Postgres wire; 0 takes a free one'),
   WATERSHED_PGWIRE_TLS: choice('on', ['on', 'required', 'off'],
     'Whether the Postgres wire offers TLS, takes nothing else, or has none'),
