@@ -12,7 +12,7 @@ import { announceLanded, onLanded } from '#core/landed.ts';
 import { openQueue, type Foundation } from '#core/main.ts';
 import { createAlerts } from '#core/reports/alerts.ts';
 import { createReports } from '#core/reports/reports.ts';
-import type { Service } from '#core/service.ts';
+import { beginningAnew, type Service } from '#core/service.ts';
 import { layouts } from '#dashboards/reports/render.ts';
 import { readCollectors } from '#ingest/cursor.ts';
 import { createSamples, ingestProgram } from '#ingest/main.ts';
@@ -61,7 +61,7 @@ export async function ingest({ foundation }: Ground): Promise<Program> {
   const registry = createRegistry({ database, clock });
   await createSamples(foundation, registry);
   const feeds = await openFeeds({ database, registry, clock });
-  return { services: [feeds.service, ...await ingestProgram(foundation, feeds)], status: nothing };
+  return { services: [beginningAnew(feeds.service, foundation), ...(await ingestProgram(foundation, feeds)).map((one) => beginningAnew(one, foundation))], status: nothing };
 }
 
 /** Log to tables: one active writer, others stand by. */
@@ -70,8 +70,8 @@ export async function warehouse({ foundation, warehouse: lake }: Ground): Promis
   return {
     services: [
       warehouseProgram(foundation, lake, { onCommit: (landed) => announceLanded(database, landed) }),
-      createOutbox(foundation),
-      healthProgram(foundation),
+      beginningAnew(createOutbox(foundation), foundation),
+      beginningAnew(healthProgram(foundation), foundation),
     ],
     status: nothing,
   };
@@ -85,7 +85,7 @@ export async function transform({ foundation, warehouse: lake, stack }: Ground):
   const { job, watch } = reports(foundation);
   const { service, runner, onCommit } = stack.use(await openTransform(foundation, lake, queue, [job, watch(() => runner.hint('report'))]));
   stack.use(await onLanded(foundation.database, onCommit));
-  return { services: [service], status: async () => ({ jobs: await runner.status() }) };
+  return { services: [beginningAnew(service, foundation)], status: async () => ({ jobs: await runner.status() }) };
 }
 
 interface Reporting {

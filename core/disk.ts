@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises';
+import type { Clock } from './clock.ts';
 import { WatershedError, messageOf, systemCode } from './errors.ts';
 
 const hints: Readonly<Record<string, string>> = {
@@ -58,4 +59,24 @@ export async function requireSpace(folder: string, bytes: number, what: string):
       context: { path: folder, systemCode: 'ENOSPC' },
     },
   );
+}
+
+/**
+ * What stays free on the disk of the database for the database itself: one that cannot write its journal dies, and its
+ * next start needs room, too. Four segments of the journal and the start's 32 MB, rounded up.
+ */
+export const reservedBytes = 128 * 1024 ** 2;
+
+/**
+ * `requireSpace` for what is done many times a second: the disk is asked once a second, and again each time while there
+ * is too little.
+ */
+export function spaceGuard(folder: string, bytes: number, clock: Clock): (what: string) => Promise<void> {
+  const everyMs = 1_000;
+  let enoughAt = -Infinity;
+  return async (what) => {
+    if (clock.monotonic() - enoughAt < everyMs) return;
+    await requireSpace(folder, bytes, what);
+    enoughAt = clock.monotonic();
+  };
 }

@@ -9,6 +9,7 @@ import { openDatabase, type Database } from './database/database.ts';
 import { openEmbedded } from './database/embedded.ts';
 import { freeAllLeases } from './database/lease.ts';
 import { migrate } from './database/migrate.ts';
+import { reservedBytes, spaceGuard } from './disk.ts';
 import { WatershedError } from './errors.ts';
 import { requireOwnLake } from './lake.ts';
 import { createKafkaLog } from './log/kafka/kafka.ts';
@@ -77,7 +78,10 @@ export function openQueue({ config, databaseUrl }: Foundation): Promise<Queue> {
 
 /** The log that configuration names; the database stays the caller's. */
 export function openLog(config: Config, database: Database, clock: Clock): Log {
-  if (config.KAFKA_BROKERS === undefined) return createPostgresLog(database, clock);
+  if (config.KAFKA_BROKERS === undefined) {
+    const log = createPostgresLog(database, clock);
+    return config.DATABASE_URL === undefined ? keepingRoom(log, resolve(expandHome(config.WATERSHED_DATA_DIR)), clock) : log;
+  }
   const mechanism = config.KAFKA_SASL_MECHANISM;
   return createKafkaLog({
     brokers: config.KAFKA_BROKERS, replication: config.KAFKA_REPLICATION, clock,
@@ -86,6 +90,18 @@ export function openLog(config: Config, database: Database, clock: Clock): Log {
       login: { mechanism, username: config.KAFKA_USERNAME ?? '', password: config.KAFKA_PASSWORD ?? '' },
     }),
   });
+}
+
+/** Refuses an append (`disk`) in time where the log lies in the data folder: a database that fills its disk dies of it. */
+function keepingRoom(log: Log, dataDir: string, clock: Clock): Log {
+  const requireRoom = spaceGuard(dataDir, reservedBytes, clock);
+  return {
+    ...log,
+    async append(topic, partition, records) {
+      await requireRoom('taking in posts');
+      return log.append(topic, partition, records);
+    },
+  };
 }
 
 /** Copies of S3 objects that statements read, on the local disk. */

@@ -2,14 +2,15 @@ import { join } from 'node:path';
 import { availableParallelism } from 'node:os';
 import { catalogName } from '#core/contract/tables.ts';
 import { acquireLease } from '#core/database/lease.ts';
-import { isWatershedError, type ErrorCode } from '#core/errors.ts';
+import { reservedBytes, spaceGuard } from '#core/disk.ts';
 import type { Foundation } from '#core/main.ts';
-import { runTogether, type Service } from '#core/service.ts';
+import { beginningAnew, runTogether, type Service } from '#core/service.ts';
 import { encodeRecord } from '#core/contract/records.ts';
 import { openPostgresCatalog } from './catalog/postgres.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { openDuck } from './duck.ts';
 import type { LostRange } from './gather.ts';
+import type { Landing } from './landing.ts';
 import { postsLanding } from './landings/posts.ts';
 import { rawLanding } from './landings/raw.ts';
 import { rowLandings } from './landings/rows.ts';
@@ -43,26 +44,8 @@ export interface WarehouseHooks {
  * are away it begins anew where the tables end, as after a restart of the process.
  */
 export function warehouseProgram(foundation: Foundation, warehouse: Warehouse, hooks: WarehouseHooks): Service {
-  const { clock, logger } = foundation;
-  return {
-    name: 'warehouse',
-    async run(signal) {
-      while (!signal.aborted) {
-        try {
-          return await runWarehouse(foundation, warehouse, hooks, signal);
-        } catch (error) {
-          if (!isWatershedError(error) || !passing.has(error.code) || signal.aborted) throw error;
-          logger.warn('warehouse_begins_anew', { reason: error.message });
-          await clock.sleep(beginAnewMs, signal).catch(() => undefined);
-        }
-      }
-    },
-  };
+  return beginningAnew({ name: 'warehouse', run: (signal) => runWarehouse(foundation, warehouse, hooks, signal) }, foundation);
 }
-
-/** What a restart of a database, a broker or a store looks like from here. */
-const passing: ReadonlySet<ErrorCode> = new Set(['unavailable', 'commit_unknown']);
-const beginAnewMs = 1_000;
 
 const leaseName = 'warehouse';
 /**
@@ -78,10 +61,19 @@ async function runWarehouse(foundation: Foundation, warehouse: Warehouse, hooks:
   await using duck = await openDuck({
     staging: join(foundation.dataDir, 'staging'), memoryBytes: config.WATERSHED_MEMORY_BYTES, threads: availableParallelism(),
   });
+  // A batch is staged, and encoded beside it: refused in time, so that the database on the same disk lives.
+  const requireRoom = spaceGuard(foundation.dataDir, reservedBytes + 3 * config.WATERSHED_BATCH_BYTES, clock);
+  const keepingRoom = (landing: Landing): Landing => ({
+    ...landing,
+    async encode(batch, context) {
+      await requireRoom('landing a batch');
+      return landing.encode(batch, context);
+    },
+  });
   // `posts` and `raw` read one topic: once for both.
   const shared = { ...log, read: shareReads(log, config.WATERSHED_BATCH_BYTES).read };
   const writers = [postsLanding, rawLanding, ...rowLandings].map((landing) => createWriter({
-    landing, log: shared, catalog: warehouse.catalog, store, cache: warehouse.cache, duck, clock, random,
+    landing: keepingRoom(landing), log: shared, catalog: warehouse.catalog, store, cache: warehouse.cache, duck, clock, random,
     logger: logger.child(`landing ${landing.name}`), metrics, epoch: { lease: leaseName, epoch: held.epoch },
     batchBytes: config.WATERSHED_BATCH_BYTES, intervalMs: config.WATERSHED_COMMIT_INTERVAL_MS,
     onCommit: hooks.onCommit, onLost: (topic, lost) => recordLost(foundation, topic, lost),

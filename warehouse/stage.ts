@@ -1,4 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
+import { diskError } from '#core/disk.ts';
 import { bodyRange, type PostFormat, type SourceName } from '#core/contract/envelope.ts';
 import type { Batch } from './gather.ts';
 
@@ -165,7 +166,10 @@ class Sink implements StagedFile, AsyncDisposable {
   #longest = 0;
 
   static async open(path: string, source: SourceName, format: PostFormat): Promise<Sink> {
-    return new Sink(await open(path, 'w'), path, source, format);
+    const file = await open(path, 'w').catch((error: unknown) => {
+      throw diskError(error, 'stage records in', path);
+    });
+    return new Sink(file, path, source, format);
   }
 
   private constructor(file: FileHandle, path: string, source: SourceName, format: PostFormat) {
@@ -202,7 +206,10 @@ class Sink implements StagedFile, AsyncDisposable {
 
   async flush(): Promise<void> {
     for (let at = 0; at < this.#length;) {
-      at += (await this.#file.write(this.#buffer, at, this.#length - at)).bytesWritten;
+      const written = await this.#file.write(this.#buffer, at, this.#length - at).catch((error: unknown) => {
+        throw diskError(error, 'stage records in', this.path);
+      });
+      at += written.bytesWritten;
     }
     this.#length = 0;
     this.#recordBegin = 0;

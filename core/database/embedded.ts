@@ -2,7 +2,7 @@ import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Clock } from '../clock.ts';
 import { diskError } from '../disk.ts';
-import { WatershedError, messageOf } from '../errors.ts';
+import { WatershedError, isWatershedError, messageOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { keptSecret, writePrivate } from '../secrets.ts';
 import { type Account, requireReach, serverAccount } from './account.ts';
@@ -61,7 +61,7 @@ export async function openEmbedded(options: {
   const serverOptions = { folder, account, clock, logFile: join(dataDir, 'postgres.log') };
   const server = await startOnFreePort(serverOptions, await rememberedPort(dataDir));
   await writePrivate(join(dataDir, 'postgres.port'), `${server.port}\n`);
-  const stop = supervise(server, () => startOnFreePort(serverOptions, server.port, true), logger);
+  const stop = supervise(server, () => startOnFreePort(serverOptions, server.port, true), logger, clock);
   const owner = stack.move();
   return {
     url: urlOf(password, server.port),
@@ -86,17 +86,34 @@ function urlOf(password: string, port: number): string {
   return `postgres://${serverUser}:${password}@127.0.0.1:${port}/postgres`;
 }
 
+const roomPollMs = 2_000;
+
 /** Starts a server that dies anew, at the same address. Returns what stops it for good. */
-function supervise(first: RunningServer, start: () => Promise<RunningServer>, logger: Logger): () => Promise<void> {
+function supervise(first: RunningServer, start: () => Promise<RunningServer>, logger: Logger, clock: Clock): () => Promise<void> {
   let stopping = false;
   let server = first;
+  // A disk that is full waits for a person; everything else that keeps a server from starting does not go by itself.
+  const startWhenRoom = async (): Promise<RunningServer | undefined> => {
+    for (let told = false; !stopping; told = true) {
+      try {
+        return await start();
+      } catch (error) {
+        if (!isWatershedError(error, 'disk')) throw error;
+        if (!told) logger.error('database_waits_for_room', { reason: error.message, hint: error.hint });
+        await clock.sleep(roomPollMs);
+      }
+    }
+    return undefined;
+  };
   const watch = async (): Promise<void> => {
     for (let restarts = 0; ; restarts++) {
       await server.ended;
       if (stopping) return;
       logger.error('database_died', { restarts });
       if (restarts === restartsMax) return;
-      server = await start();
+      const next = await startWhenRoom();
+      if (next === undefined) return;
+      server = next;
       if (stopping) return server.stop();
     }
   };

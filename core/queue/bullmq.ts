@@ -44,6 +44,7 @@ interface ListedJob {
 
 interface BullWorker extends Emitter {
   waitUntilReady(): Promise<unknown>;
+  run(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -109,7 +110,14 @@ export function createBullmqQueue(backend: BullmqBackend, { backoffMs = 1000 }: 
       ask(`work on ${name}`, async () => {
         const worker = silent(backend.openWorker(name, processorOf(handler), workerOptions(options)));
         workers.add(worker);
-        await worker.waitUntilReady();
+        try {
+          await worker.waitUntilReady();
+        } catch (error) {
+          await closeWorker(worker);
+          throw error;
+        }
+        // Ends when the worker is closed; what goes wrong meanwhile it says by `error`.
+        worker.run().catch(() => undefined);
         return { [Symbol.asyncDispose]: () => closeWorker(worker) };
       }),
     schedule: (name, id, when, job) =>
@@ -140,7 +148,15 @@ function workerOptions({
   concurrency,
   stalledAfterMs = stalledAfterMsDefault,
 }: WorkOptions): Omit<WorkerOptions, 'connection'> {
-  return { concurrency, lockDuration: stalledAfterMs, stalledInterval: stalledAfterMs, maxStalledCount: stalledMax };
+  return {
+    concurrency,
+    lockDuration: stalledAfterMs,
+    stalledInterval: stalledAfterMs,
+    maxStalledCount: stalledMax,
+    // A worker that runs by itself and whose first connection to PostgreSQL fails asks again and again without a pause,
+    // which leaves this process no time for anything else (BullMQ 6.7).
+    autorun: false,
+  };
 }
 
 function repeatOf(when: Schedule): { pattern: string; tz: string } | { every: number } {
