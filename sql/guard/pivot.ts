@@ -11,10 +11,11 @@ export interface OpenPivot {
 }
 
 /**
- * DuckDB makes two statements of a PIVOT without values, the first of which creates a type: nothing that can be allowed,
- * nor is there a parse tree to judge. So we ask for the values ourselves and write them in. Undefined for any other
- * statement, and where the text is not plainly `[WITH …] PIVOT source ON column, … [USING …] [GROUP BY …] …`: then the
- * guard says what is allowed. Nothing rests on this reading of the text: what comes of it is judged like any statement.
+ * DuckDB makes two statements of a PIVOT without values, the first of which creates a type: nothing that can be
+ * allowed, nor is there a parse tree to judge. So we ask for the values ourselves and write them in. Undefined for
+ * any other statement, and where the text is not plainly `[WITH …] PIVOT source ON column, … [USING …] [GROUP BY …]
+ * …`: then the guard says what is allowed. Nothing rests on this reading of the text: what comes of it is judged like
+ * any statement.
  */
 export function openPivot(sql: string): OpenPivot | undefined {
   if (!/\bpivot/i.test(sql)) return undefined;

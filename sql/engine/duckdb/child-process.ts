@@ -84,24 +84,8 @@ export async function startChild(options: ChildOptions, clock: Clock): Promise<E
 }
 
 function createChild(process: ChildProcess, pid: number, socket: Socket, tempDir: string): EngineChild {
-  const frames: Frame[] = [];
-  let heldBytes = 0;
+  const inbox = createInbox(socket);
   let alive = true;
-  let wake: (() => void) | undefined;
-  let tellAnswered: (() => void) | undefined;
-  const isEnd = (frame: Frame): boolean =>
-    frame.kind === 'message' && (frame.message.type === 'done' || frame.message.type === 'failed');
-  const push = (frame: Frame, bytes: number): void => {
-    frames.push(frame);
-    heldBytes += bytes;
-    if (heldBytes > heldBytesMax) socket.pause();
-    wake?.();
-    if (isEnd(frame)) tellAnswered?.();
-  };
-  const read = frameReader((kind, body) => {
-    if (kind === frameKinds.rows) return push({ kind: 'rows', bytes: body }, body.length);
-    push({ kind: 'message', message: JSON.parse(body.toString()) as FromChild }, 0); // the child is this very version
-  });
   let ending = '';
   const ended = new Promise<void>((resolve) => {
     const end = (exitCode: unknown, exitSignal?: unknown): void => {
@@ -111,8 +95,7 @@ function createChild(process: ChildProcess, pid: number, socket: Socket, tempDir
           .catch(() => undefined)
           .then(resolve);
       alive = false;
-      wake?.();
-      tellAnswered?.();
+      inbox.end();
     };
     process.once('exit', end);
     process.once('error', end);
@@ -121,7 +104,7 @@ function createChild(process: ChildProcess, pid: number, socket: Socket, tempDir
     process.kill('SIGKILL');
   };
   socket.on('data', (piece: Buffer) => {
-    if (!read(piece)) kill();
+    if (!inbox.read(piece)) kill();
   });
   socket.on('error', kill);
   return {
@@ -138,9 +121,47 @@ function createChild(process: ChildProcess, pid: number, socket: Socket, tempDir
     send(message) {
       if (alive) sendMessage(socket, message);
     },
+    next: () => inbox.next(),
+    answered: () => inbox.answered(),
+    residentBytes: async () => await residentBytes(pid),
+    cpuMs: async () => await cpuMs(pid),
+  };
+}
+
+/** What a child has sent and nobody has taken yet. The socket is held back while too much lies here. */
+interface Inbox {
+  /** False where the bytes are no frames. */
+  read(piece: Buffer): boolean;
+  /** The next frame; throws `unavailable` where the child has ended and nothing is left. */
+  next(): Promise<Frame>;
+  /** Resolves when the end of the answer lies here, or the child has ended. */
+  answered(): Promise<void>;
+  end(): void;
+}
+
+function createInbox(socket: Socket): Inbox {
+  const frames: Frame[] = [];
+  let heldBytes = 0;
+  let isOpen = true;
+  let wake: (() => void) | undefined;
+  let tellAnswered: (() => void) | undefined;
+  const isEnd = (frame: Frame): boolean =>
+    frame.kind === 'message' && (frame.message.type === 'done' || frame.message.type === 'failed');
+  const push = (frame: Frame, bytes: number): void => {
+    frames.push(frame);
+    heldBytes += bytes;
+    if (heldBytes > heldBytesMax) socket.pause();
+    wake?.();
+    if (isEnd(frame)) tellAnswered?.();
+  };
+  return {
+    read: frameReader((kind, body) => {
+      if (kind === frameKinds.rows) return push({ kind: 'rows', bytes: body }, body.length);
+      push({ kind: 'message', message: JSON.parse(body.toString()) as FromChild }, 0); // the child is this very version
+    }),
     async next() {
       while (frames.length === 0) {
-        if (!alive) throw new WatershedError('unavailable', 'the process that ran the statement has ended');
+        if (!isOpen) throw new WatershedError('unavailable', 'the process that ran the statement has ended');
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
@@ -153,13 +174,16 @@ function createChild(process: ChildProcess, pid: number, socket: Socket, tempDir
       return frame;
     },
     async answered() {
-      if (!alive || frames.some(isEnd)) return;
+      if (!isOpen || frames.some(isEnd)) return;
       await new Promise<void>((resolve) => {
         tellAnswered = resolve;
       });
     },
-    residentBytes: async () => await residentBytes(pid),
-    cpuMs: async () => await cpuMs(pid),
+    end() {
+      isOpen = false;
+      wake?.();
+      tellAnswered?.();
+    },
   };
 }
 

@@ -29,7 +29,7 @@ export interface PoolOptions {
  *     regular   up to `children`: a statement may take all the time its limits allow
  *     overtime  one more, for a statement that began to answer, or ran long unasked for, on the express child
  *     express   one beyond those: what waits is tried there for a slice of time. A statement that proves longer is sent
- *               back (it has shown no rows yet) and begins again later, so that a short one waits for some slices at most
+ *               back (it has shown no rows yet) and begins again later: a short one waits for some slices at most
  *
  * A statement that was sent back is tried once more with a longer slice when no new one waits. Then it waits for a
  * regular child, or has the express one while nobody else wants it.
