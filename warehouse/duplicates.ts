@@ -18,8 +18,15 @@ export interface LiveFiles {
 
 /** A file on its way into the table. `placed` is to be called within `moving`, with the path it got in the store. */
 export interface RememberedFile {
-  placed(path: string): Promise<void>;
+  placed(path: string): void;
   committed(): Promise<void>;
+}
+
+interface Remembered {
+  path: string;
+  readonly staged: string;
+  readonly rows: number;
+  committed: boolean;
 }
 
 /** Ids of this many rows are remembered as 64-bit hashes (16 bytes a row with its file): 64 MB. */
@@ -37,10 +44,9 @@ const recentRowsMax = 4_000_000;
 export class DuplicateIndex {
   readonly #files: LiveFiles;
   /**
-   * Remembered files by number, oldest first. `path` is empty while a file is staged; `local` is where its bytes are
-   * now.
+   * Remembered files by number, oldest first. `path` is empty while a file is staged, and `staged` then says where.
    */
-  readonly #recent = new Map<number, { path: string; local: string; rows: number; committed: boolean }>();
+  readonly #recent = new Map<number, Remembered>();
   #nextNumber = 0;
   #rows = 0;
   /**
@@ -67,7 +73,7 @@ export class DuplicateIndex {
       const local = await this.#files.localPath(path);
       await connection.run(`insert into recent_keys select ${this.#nextNumber}, hash(event_id, source, post_id)
         from read_parquet(${literal(local)})`);
-      this.#add({ path, local, rows: count, committed: true });
+      this.#add({ path, staged: '', rows: count, committed: true });
     }
   }
 
@@ -91,12 +97,11 @@ export class DuplicateIndex {
     const number = this.#nextNumber;
     await connection.run(`insert into recent_keys select ${number}, key from projected where reason is null and not duplicate`);
     const [count] = await rowsOf(connection, 'select count(*) as n from projected where reason is null and not duplicate');
-    const entry = { path: '', local: stagedPath, rows: Number(count?.['n']), committed: false };
+    const entry = { path: '', staged: stagedPath, rows: Number(count?.['n']), committed: false };
     this.#add(entry);
     return {
-      placed: async (path) => {
+      placed(path) {
         entry.path = path;
-        entry.local = await this.#files.localPath(path);
       },
       committed: () => this.#locked(async () => {
         entry.committed = true;
@@ -110,7 +115,7 @@ export class DuplicateIndex {
     return this.#locked(move);
   }
 
-  #add(entry: { path: string; local: string; rows: number; committed: boolean }): void {
+  #add(entry: Remembered): void {
     this.#recent.set(this.#nextNumber++, entry);
     this.#rows += entry.rows;
   }
@@ -124,8 +129,12 @@ export class DuplicateIndex {
     const hits = askable.length === 0 ? [] : await rowsOf(connection, `select distinct file from recent_keys
       where file in (${askable.join(', ')}) and key in (select key from projected where reason is null)`);
     const local = await Promise.all(unknown.map((path) => this.#files.localPath(path)));
-    const hit = hits.flatMap((row) => this.#recent.get(Number(row['file']))?.local ?? []);
-    await this.#markFrom(connection, [...local, ...hit]);
+    // Of a file in a distant store the copy here may have been let go since it was written: it is asked for again.
+    const hit = await Promise.all(hits.map(async (row) => {
+      const entry = this.#recent.get(Number(row['file']));
+      return entry === undefined || entry.path === '' ? entry?.staged : this.#files.localPath(entry.path);
+    }));
+    await this.#markFrom(connection, [...local, ...hit.filter((path) => path !== undefined)]);
   }
 
   async #markFrom(connection: DuckDBConnection, localPaths: readonly string[]): Promise<void> {

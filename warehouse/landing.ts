@@ -36,7 +36,7 @@ export interface EncodedBatch {
    * To be called with the path that each file (by its local path) got in the store, before anybody else reads staged
    * files.
    */
-  readonly onPlaced?: (paths: ReadonlyMap<string, string>) => Promise<void>;
+  readonly onPlaced?: (paths: ReadonlyMap<string, string>) => void;
   /** To be called once the files are part of the table. */
   readonly onCommitted?: () => Promise<void>;
 }

@@ -100,7 +100,7 @@ async function commit(options: WriterOptions, input: CommitInput): Promise<void>
       await store.putFile(key, file.localPath);
       return { table, file, path: `${store.uri}/${key}` };
     }));
-    await encoded.onPlaced?.(new Map(files.map(({ file, path }) => [file.localPath, path])));
+    encoded.onPlaced?.(new Map(files.map(({ file, path }) => [file.localPath, path])));
     return files;
   });
   options.crashPoint('placed');

@@ -115,7 +115,7 @@ test('a post of a batch before is a duplicate: staged, committed, or written bef
   expect(staged).toMatchObject({ files: [], fates: new Map([[0, { kept: 0, duplicate: 1, dead: 0 }]]) });
   const path = fileOf(one, 'posts');
   live.push(path);
-  await one.onPlaced?.(new Map([[path, path]]));
+  one.onPlaced?.(new Map([[path, path]]));
   await one.onCommitted?.();
   const committed = await encode([envelope(JSON.stringify(first)), envelope(JSON.stringify(second))], index, 300n);
   expect(committed.fates).toEqual(new Map([[0, { kept: 1, duplicate: 1, dead: 0 }]]));

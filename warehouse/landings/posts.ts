@@ -33,9 +33,9 @@ async function encodePosts(batch: Batch, context: EncodeContext): Promise<Encode
         ...(quarantined === undefined ? [] : [{ table: 'quarantine' as const, file: quarantined }]),
       ],
       fates,
-      async onPlaced(paths) {
+      onPlaced(paths) {
         const path = file === undefined ? undefined : paths.get(file.localPath);
-        if (path !== undefined) await remembered?.placed(path);
+        if (path !== undefined) remembered?.placed(path);
       },
       async onCommitted() {
         await remembered?.committed();
