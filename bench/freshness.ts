@@ -1,8 +1,9 @@
 /**
- * How soon a post can be asked for, through Kafka and S3: a thousand posts a second are appended, the program `warehouse` (a process of its
- * own) lands them, and a statement asks ten times a second how far the table is: `node bench/kafka-freshness.ts [seconds]`. Prints the time
- * from append to visible (p50, p99, of the last record before a silence) and the share of a core that the writer takes, and appends both
- * to bench/results/kafka-freshness.jsonl. The statement's own interval of 100 ms is part of the figure.
+ * How soon a post can be asked for: a thousand posts a second are appended, the program `warehouse` (a process of its own) lands them, and a
+ * statement asks ten times a second how far the table is: `node bench/freshness.ts [embedded|kafka] [seconds]`; embedded is the log in
+ * PostgreSQL and files in a folder, kafka is Kafka and S3. Prints the time from append to visible (p50, p99, of the last record before a
+ * silence) and the share of a core that the writer takes, and appends both to bench/results/freshness.jsonl. The statement's own interval of
+ * 100 ms is part of the figure.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,23 +22,23 @@ import { ask } from '#test/sql-lake.ts';
 import { openWarehouse } from '#warehouse/main.ts';
 import { tweets } from './tweets.ts';
 
-const seconds = Number(process.argv[2] ?? 60);
+const engines = process.argv[2] === 'kafka' ? 'kafka' : 'embedded';
+const seconds = Number(process.argv[3] ?? 60);
 const [postsPerSecond, appendsPerSecond] = [1_000, 20];
 const clock = systemClock;
 const folder = await mkdtemp(join(tmpdir(), 'watershed-bench-'));
 await chmod(folder, 0o711); // the embedded server may run as another user
 await using stack = new AsyncDisposableStack();
 stack.defer(() => rm(folder, { recursive: true, force: true }));
-const [kafka, s3] = [stack.use(await startKafka()), stack.use(await startS3())];
 const postgres = stack.use(await openEmbedded({ dataDir: join(folder, 'database'), logger: silentLogger, clock }));
+const where = engines === 'kafka' ? await distant() : { WAREHOUSE_URI: `file://${join(folder, 'lake')}` };
 const environment = (name: string): Record<string, string> => ({
-  WATERSHED_DATA_DIR: join(folder, name), WATERSHED_SAMPLE: 'off', DATABASE_URL: postgres.url, KAFKA_BROKERS: kafka.brokers, WAREHOUSE_URI: `s3://${s3.bucket}/lake`,
-  WAREHOUSE_S3_ENDPOINT: s3.endpoint, WAREHOUSE_S3_PATH_STYLE: 'on', WAREHOUSE_S3_ACCESS_KEY: s3.accessKey, WAREHOUSE_S3_SECRET_KEY: s3.secretKey,
+  WATERSHED_DATA_DIR: join(folder, name), WATERSHED_SAMPLE: 'off', DATABASE_URL: postgres.url, ...where,
 });
 const foundation = stack.use(await openFoundation(readConfig(environment('reader'))));
 const { catalog, cache } = await openWarehouse(foundation);
 const engine = stack.use(createDuckEngine({
-  catalog, store: foundation.store, cache, children: 1, memoryBytes: 2 ** 29, threads: 1, readable: [join(folder, 'reader/cache')],
+  catalog, store: foundation.store, cache, children: 1, memoryBytes: 2 ** 29, threads: 1, readable: [join(folder, engines === 'kafka' ? 'reader/cache' : 'lake')],
   tempDir: join(folder, 'temp'), tempBytesMax: 2 ** 30, clock, logger: silentLogger,
 }));
 const writer = spawn(process.execPath, [join(import.meta.dirname, '../test/e2e/writer-process.ts')],
@@ -67,13 +68,21 @@ const wallMs = clock.monotonic() - startedAt;
 latencies.sort((a, b) => a - b);
 const at = (share: number): number => Math.round(latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? 0);
 const result = {
-  bench: 'kafka-freshness', at: new Date().toISOString(), node: process.version, cores: availableParallelism(), cpu: cpus()[0]?.model, seconds, postsPerSecond,
+  bench: 'freshness', engines, at: new Date().toISOString(), node: process.version, cores: availableParallelism(), cpu: cpus()[0]?.model, seconds, postsPerSecond,
   p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1), lastBeforeSilenceMs: Math.round(silence), commits: await commits() - commitsBefore,
   writerShareOfCore: Math.round((await cpuMsOf(writer.pid ?? 0) - cpuBefore) / wallMs * 1000) / 1000,
 };
 console.log(JSON.stringify(result));
 await mkdir(join(import.meta.dirname, 'results'), { recursive: true });
-await appendFile(join(import.meta.dirname, 'results/kafka-freshness.jsonl'), `${JSON.stringify(result)}\n`);
+await appendFile(join(import.meta.dirname, 'results/freshness.jsonl'), `${JSON.stringify(result)}\n`);
+
+async function distant(): Promise<Record<string, string>> {
+  const [kafka, s3] = [stack.use(await startKafka()), stack.use(await startS3())];
+  return {
+    KAFKA_BROKERS: kafka.brokers, WAREHOUSE_URI: `s3://${s3.bucket}/lake`, WAREHOUSE_S3_ENDPOINT: s3.endpoint, WAREHOUSE_S3_PATH_STYLE: 'on',
+    WAREHOUSE_S3_ACCESS_KEY: s3.accessKey, WAREHOUSE_S3_SECRET_KEY: s3.secretKey,
+  };
+}
 
 /** Appends to partition 0 at an even pace. */
 async function append(forSeconds: number): Promise<void> {
