@@ -45,7 +45,7 @@ does it now, beside a running server or without one, and files every day that is
       catalog: openPostgresCatalog(lake.database, { catalogName }), store: lake.store, clock: systemClock, random: systemRandom, cache: createTableCache(),
     };
     const retentionMs = upkeepRetentionMs(config);
-    if (values['only'] === 'orphans') return sweep(input, wanted, { context, minAgeMs: orphanAgeMs(config), signal: input.signal });
+    if (values['only'] === 'orphans') return await sweep(input, wanted, { context, minAgeMs: orphanAgeMs(config), signal: input.signal });
     const only = pieceOf(values['only']);
     const limits = { ...limitsByHand, hotBytesMax: config.WATERSHED_HOT_BYTES };
     if (values['run'] !== true) {

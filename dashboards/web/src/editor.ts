@@ -67,7 +67,8 @@ async function suggest(context: CompletionContext): Promise<CompletionResult | n
     method: 'POST', headers: { 'content-type': 'application/json' }, signal: stop.signal,
     body: JSON.stringify({ sql: context.state.doc.toString(), position: context.pos }),
   }).catch(() => undefined); // a suggestion that does not come is no reason to disturb who writes
-  if (found === undefined || found.suggestions.length === 0) return null;
+  // Who has gone on to something else is not called back by a list.
+  if (found === undefined || found.suggestions.length === 0 || context.view?.hasFocus === false) return null;
   const options = found.suggestions.map(({ label, kind, detail }): Completion => ({ label, type: types[kind], detail: detail.slice(0, 60), boost: boosts[kind] }));
   return { from: found.from, options, validFor: /^[\w"]*$/ };
 }
