@@ -1,44 +1,19 @@
-import { join } from 'node:path';
 import { jest } from '@jest/globals';
-import { systemClock } from '#core/clock.ts';
-import { silentLogger } from '#core/logger.ts';
-import { createMetrics } from '#core/metrics.ts';
-import { pretendedAuth, readerToken, token } from '#test/pretended-auth.ts';
-import { roomyLimits, sqlLake, type SqlLake } from '#test/sql-lake.ts';
-import { createHttpServer, type HttpServer } from './server.ts';
+import { httpLake, type HttpLake } from '#test/http-lake.ts';
+import { readerToken, token } from '#test/pretended-auth.ts';
 
 // Children are started: on a crowded machine that takes its time.
 jest.setTimeout(60_000);
 
-let lake: SqlLake;
-let server: HttpServer;
+let door: HttpLake;
 let url: string;
 
 beforeAll(async () => {
-  lake = await sqlLake();
-  await lake.append(
-    'posts',
-    `SELECT 'flood' AS event_id, 'x' AS source, 'p' || i AS post_id, i AS likes, 'a "quoted" text' AS text,
-    TIMESTAMPTZ '2013-06-20 00:00:00+00' + to_minutes(i) AS created_at FROM range(5000) r(i)`,
-  );
-  server = await createHttpServer({
-    engine: lake.engine(),
-    auth: pretendedAuth(),
-    limits: roomyLimits,
-    metrics: createMetrics(),
-    logger: silentLogger,
-    clock: systemClock,
-    status: async () => ({ collected: 7 }),
-    resultsFolder: join(lake.folder, 'results'),
-    spoolFolder: lake.folder,
-  });
-  ({ url } = await server.listen('127.0.0.1', 0));
+  door = await httpLake();
+  ({ url } = door);
 });
 
-afterAll(async () => {
-  await server[Symbol.asyncDispose]();
-  await lake[Symbol.asyncDispose]();
-});
+afterAll(() => door[Symbol.asyncDispose]());
 
 const bearer = { authorization: `Bearer ${token}` };
 
@@ -111,10 +86,10 @@ test('the form makes a session of a token', async () => {
 });
 
 test('a foreign Host is refused, whatever it brings', async () => {
-  const response = await server.app.inject({ url: '/api/tables', headers: { ...bearer, host: 'evil.example:8080' } });
+  const response = await door.server.app.inject({ url: '/api/tables', headers: { ...bearer, host: 'evil.example:8080' } });
   expect([response.statusCode, response.json()]).toEqual([403, expect.objectContaining({ code: 'forbidden' })]);
   for (const host of ['localhost:1', '127.0.0.1', '[::1]:8080', '10.0.0.7:8080']) {
-    expect((await server.app.inject({ url: '/healthz', headers: { host } })).statusCode).toBe(200);
+    expect((await door.server.app.inject({ url: '/healthz', headers: { host } })).statusCode).toBe(200);
   }
 });
 

@@ -5,43 +5,25 @@ import { tableFromIPC } from 'apache-arrow';
 import { systemClock } from '#core/clock.ts';
 import { silentLogger } from '#core/logger.ts';
 import { createMetrics } from '#core/metrics.ts';
+import { httpLake, type HttpLake } from '#test/http-lake.ts';
 import { pretendedAuth, token } from '#test/pretended-auth.ts';
-import { roomyLimits, sqlLake, type SqlLake } from '#test/sql-lake.ts';
+import { roomyLimits, type SqlLake } from '#test/sql-lake.ts';
 import { createSqlClient } from './client.ts';
 import { createHttpServer, type HttpServer } from './server.ts';
 
 // Children are started: on a crowded machine that takes its time.
 jest.setTimeout(60_000);
 
+let door: HttpLake;
 let lake: SqlLake;
-let server: HttpServer;
 let url: string;
 
 beforeAll(async () => {
-  lake = await sqlLake();
-  await lake.append(
-    'posts',
-    `SELECT 'flood' AS event_id, 'x' AS source, 'p' || i AS post_id, i AS likes, 'a "quoted" text' AS text,
-    TIMESTAMPTZ '2013-06-20 00:00:00+00' + to_minutes(i) AS created_at FROM range(5000) r(i)`,
-  );
-  server = await createHttpServer({
-    engine: lake.engine(),
-    auth: pretendedAuth(),
-    limits: roomyLimits,
-    metrics: createMetrics(),
-    logger: silentLogger,
-    clock: systemClock,
-    status: async () => ({ collected: 7 }),
-    resultsFolder: join(lake.folder, 'results'),
-    spoolFolder: lake.folder,
-  });
-  ({ url } = await server.listen('127.0.0.1', 0));
+  door = await httpLake();
+  ({ lake, url } = door);
 });
 
-afterAll(async () => {
-  await server[Symbol.asyncDispose]();
-  await lake[Symbol.asyncDispose]();
-});
+afterAll(() => door[Symbol.asyncDispose]());
 
 const bearer = { authorization: `Bearer ${token}` };
 
