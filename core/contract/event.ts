@@ -55,3 +55,13 @@ export interface CrisisEvent {
   readonly updatedAt: string;
   readonly updatedBy: string;
 }
+
+/** One change of an event: who made it, and what was before and after. */
+export interface HistoryEntry {
+  readonly version: number;
+  readonly at: string;
+  readonly by: string;
+  readonly change: string;
+  readonly from: unknown;
+  readonly to: unknown;
+}

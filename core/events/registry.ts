@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import type { CrisisEvent, EventStatus } from '../contract/event.ts';
+import type { CrisisEvent, EventStatus, HistoryEntry } from '../contract/event.ts';
 import { encodeRecord } from '../contract/records.ts';
 import type { Database, Sql } from '../database/database.ts';
 import { isWatershedError, WatershedError } from '../errors.ts';
@@ -7,15 +7,6 @@ import { slugOf } from './slug.ts';
 import { changeTo, normalise, sameState, statusAfter, type EventInput, type State, type StatusChange } from './state.ts';
 
 type EventChange = 'created' | 'edited' | StatusChange | 'deleted';
-
-export interface HistoryEntry {
-  readonly version: number;
-  readonly at: string;
-  readonly by: string;
-  readonly change: string;
-  readonly from: unknown;
-  readonly to: unknown;
-}
 
 /**
  * The events that are followed. Each change is one transaction: the new state, a row of history and a record for topic

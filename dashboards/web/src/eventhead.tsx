@@ -1,3 +1,4 @@
+import type { HistoryEntry } from '#core/contract/event.ts';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { api, ApiError, type EventView } from './api.ts';
 import { EventDialog } from './eventform.tsx';
@@ -61,17 +62,8 @@ function ruleText({ rule }: EventView): string {
   return text.length === 0 ? 'nothing: its posts come from an archive' : text.join('; ');
 }
 
-interface Change {
-  readonly version: number;
-  readonly at: string;
-  readonly by: string;
-  readonly change: string;
-  readonly from: unknown;
-  readonly to: unknown;
-}
-
 function History({ id, version }: { id: string; version: number }) {
-  const loaded = useLoad(`history ${id} ${version}`, (signal) => api<{ history: readonly Change[] }>(`/api/events/${encodeURIComponent(id)}/history`, { signal }), 60_000);
+  const loaded = useLoad(`history ${id} ${version}`, (signal) => api<{ history: readonly HistoryEntry[] }>(`/api/events/${encodeURIComponent(id)}/history`, { signal }), 60_000);
   if (loaded.error) return <Problem error={loaded.error} />;
   return (
     <ol class="card plain-list" aria-label="Who changed what">
@@ -83,7 +75,7 @@ function History({ id, version }: { id: string; version: number }) {
 }
 
 /** Which fields changed, from what to what. */
-function told({ from, to }: Change): string {
+function told({ from, to }: HistoryEntry): string {
   if (typeof from !== 'object' || from === null || typeof to !== 'object' || to === null) return '';
   const text = (of: object, key: string): string => JSON.stringify(Reflect.get(of, key) ?? null).slice(0, 200);
   return Object.keys(to).filter((key) => text(from, key) !== text(to, key)).map((key) => `; ${key}: ${text(from, key)} → ${text(to, key)}`).join('');
