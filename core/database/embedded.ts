@@ -1,7 +1,7 @@
 import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Clock } from '../clock.ts';
-import { diskError } from '../disk.ts';
+import { diskError, requireSpace } from '../disk.ts';
 import { WatershedError, isWatershedError, messageOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { keptSecret, writePrivate } from '../secrets.ts';
@@ -15,6 +15,7 @@ import {
   readPidFile,
   serverPrograms,
   serverUser,
+  startBytes,
   startOnFreePort,
 } from './server.ts';
 
@@ -61,7 +62,7 @@ export async function openEmbedded(options: {
   const serverOptions = { folder, account, clock, logFile: join(dataDir, 'postgres.log') };
   const server = await startOnFreePort(serverOptions, await rememberedPort(dataDir));
   await writePrivate(join(dataDir, 'postgres.port'), `${server.port}\n`);
-  const stop = supervise(server, () => startOnFreePort(serverOptions, server.port, true), logger, clock);
+  const stop = supervise(server, folder, () => startOnFreePort(serverOptions, server.port, true), options);
   const owner = stack.move();
   return {
     url: urlOf(password, server.port),
@@ -89,13 +90,17 @@ function urlOf(password: string, port: number): string {
 const roomPollMs = 2_000;
 
 /** Starts a server that dies anew, at the same address. Returns what stops it for good. */
-function supervise(first: RunningServer, start: () => Promise<RunningServer>, logger: Logger, clock: Clock): () => Promise<void> {
+function supervise(
+  first: RunningServer, folder: string, start: () => Promise<RunningServer>, { logger, clock }: { logger: Logger; clock: Clock },
+): () => Promise<void> {
   let stopping = false;
   let server = first;
   // A disk that is full waits for a person; everything else that keeps a server from starting does not go by itself.
+  // The room is asked for first: a server may start with less, and dies again of its next WAL segment.
   const startWhenRoom = async (): Promise<RunningServer | undefined> => {
     for (let told = false; !stopping; told = true) {
       try {
+        await requireSpace(folder, startBytes, 'the start of the database');
         return await start();
       } catch (error) {
         if (!isWatershedError(error, 'disk')) throw error;

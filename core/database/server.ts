@@ -14,7 +14,8 @@ const run = promisify(execFile);
 const startTimeoutMs = 60_000; // crash recovery replays at most 1 GB of WAL: some ten seconds on a slow disk
 const pollMs = 10;
 const newClusterBytes = 128 * 1024 ** 2; // 40 MB of catalog, and room for the first WAL
-const startBytes = 32 * 1024 ** 2; // a start writes a WAL segment of 16 MB
+/** What a start may need: it writes a WAL segment of 16 MB where none is left to be used again. */
+export const startBytes = 32 * 1024 ** 2;
 
 /** The user of the embedded server that we connect as; it owns the cluster. */
 export const serverUser = 'watershed';

@@ -89,9 +89,9 @@ export async function waitUntilReady<T>(
     await new Promise((resolve) => setTimeout(resolve, 30));
   }
   const output = await readFile(join(options.folder, 'output.log'), 'utf8').catch(() => '');
+  const why = dead ? 'ended while starting' : `was not ready after ${options.timeoutMs} ms`;
   await options.process.kill();
-  throw new Error(`${what} ${dead ? 'ended while starting' : `was not ready after ${options.timeoutMs} ms`}:\n${output.slice(-4000)}`,
-    { cause: last });
+  throw new Error(`${what} ${why}:\n${output.slice(-4000)}`, { cause: last });
 }
 
 /** A folder of its own under the system's temporary folder. */
