@@ -14,6 +14,7 @@ import type { Landing } from './landing.ts';
 import { postsLanding } from './landings/posts.ts';
 import { rawLanding } from './landings/raw.ts';
 import { rowLandings } from './landings/rows.ts';
+import { inPrecedence, type Pace } from './precedence.ts';
 import { shareReads } from './share.ts';
 import { createTableCache, type TableCache } from './table/files.ts';
 import { ensureTables } from './tables.ts';
@@ -72,8 +73,12 @@ async function runWarehouse(foundation: Foundation, warehouse: Warehouse, hooks:
   });
   // `posts` and `raw` read one topic: once for both.
   const shared = { ...log, read: shareReads(log, config.WATERSHED_BATCH_BYTES).read };
-  const writers = [postsLanding, rawLanding, ...rowLandings].map((landing) => createWriter({
-    landing: keepingRoom(landing), log: shared, catalog: warehouse.catalog, store, cache: warehouse.cache, duck, clock, random,
+  const { first, second } = inPrecedence(clock, config.WATERSHED_BATCH_BYTES);
+  const paces: readonly { landing: Landing; pace?: Pace }[] = [
+    { landing: postsLanding, pace: first }, { landing: rawLanding, pace: second }, ...rowLandings.map((landing) => ({ landing })),
+  ];
+  const writers = paces.map(({ landing, ...pace }) => createWriter({
+    ...pace, landing: keepingRoom(landing), log: shared, catalog: warehouse.catalog, store, cache: warehouse.cache, duck, clock, random,
     logger: logger.child(`landing ${landing.name}`), metrics, epoch: { lease: leaseName, epoch: held.epoch },
     batchBytes: config.WATERSHED_BATCH_BYTES, intervalMs: config.WATERSHED_COMMIT_INTERVAL_MS,
     onCommit: hooks.onCommit, onLost: (topic, lost) => recordLost(foundation, topic, lost),

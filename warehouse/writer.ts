@@ -12,6 +12,7 @@ import type { Duck } from './duck.ts';
 import { DuplicateIndex } from './duplicates.ts';
 import { gather, type Batch, type LostRange } from './gather.ts';
 import type { EncodedBatch, Landing } from './landing.ts';
+import type { Pace } from './precedence.ts';
 import { resume, offsetProperties } from './resume.ts';
 import { commitAppend, type CrashPoint } from './table/append.ts';
 import { dataFileFromStats } from './table/datafile.ts';
@@ -32,6 +33,8 @@ export interface WriterOptions {
   readonly epoch: { readonly lease: string; readonly epoch: bigint };
   readonly batchBytes: number;
   readonly intervalMs: number;
+  /** When a batch is encoded; at once where nothing is said. */
+  readonly pace?: Pace;
   /** Told after each commit; what it does with it must be quick and may be lost. */
   readonly onCommit: (commit: { landing: string; records: number; kept: number }) => void;
   readonly onLost: (topic: string, lost: LostRange) => Promise<void>;
@@ -49,7 +52,7 @@ export function createWriter(options: WriterOptions): Service {
 }
 
 async function runWriter(options: WriterOptions, signal: AbortSignal): Promise<void> {
-  const { landing, log, clock, duck } = options;
+  const { landing, log, clock, duck, pace = atOnce } = options;
   const { identity, positions, landed, files, newestFirst } = await resume(options);
   const connection = await duck.connect();
   const duplicates = new DuplicateIndex(files);
@@ -65,9 +68,12 @@ async function runWriter(options: WriterOptions, signal: AbortSignal): Promise<v
     for await (const batch of batches) {
       options.crashPoint('gathered');
       observe(options, 'gather', clock.monotonic() - waitingSince);
-      const encodedFrom = clock.monotonic();
-      const encoded = await landing.encode(batch, { connection, staging: duck.staging, duplicates, nowMs: clock.now() });
-      observe(options, 'encode', clock.monotonic() - encodedFrom);
+      const encoded = await pace(batch, signal, async () => {
+        const encodedFrom = clock.monotonic();
+        const files = await landing.encode(batch, { connection, staging: duck.staging, duplicates, nowMs: clock.now() });
+        observe(options, 'encode', clock.monotonic() - encodedFrom);
+        return files;
+      });
       options.crashPoint('encoded');
       await committing;
       committing = commit(options, { identity, landed, batch, encoded, duplicates });
@@ -80,6 +86,8 @@ async function runWriter(options: WriterOptions, signal: AbortSignal): Promise<v
     connection.closeSync();
   }
 }
+
+const atOnce: Pace = (_batch, _signal, work) => work();
 
 interface CommitInput {
   readonly identity: string;

@@ -71,7 +71,7 @@ async function rewrite(
   const connection = await duck.connect();
   try {
     await work(await selectRows(store, spec, files, spec.columns.map(({ name }) => name)), async (rows, partition) => {
-      const encoded = await encodeParquet(connection, `${rows} ${order(spec)}`, spec, duck.staging);
+      const encoded = await encodeParquet(connection, `${rows} ${order(spec)}`, spec, duck.staging, 'kept');
       if (encoded === undefined) return;
       const key = `${storeNamespace}/${spec.name}/data/${randomUUID()}.parquet`;
       const file = dataFileFromStats(spec, `${store.uri}/${key}`, encoded.stats, partition);
