@@ -70,7 +70,7 @@ async function measure(messages: number, eventCount: number): Promise<void> {
   let begun: { cpu: NodeJS.CpuUsage; at: number; seen: number } | undefined;
   let result: object = {};
   const seen = (): number => dropped + (counts['post'] ?? 0) + (counts['tombstone'] ?? 0);
-  const feed = { current: () => events, changed: () => new Promise<void>(() => undefined) };
+  const feed = { current: () => events, changed: () => new Promise<void>(() => undefined), during: async () => [] };
   for await (const item of source.read({ cursor: undefined, events: feed, signal: stop.signal })) {
     counts[item.kind] = (counts[item.kind] ?? 0) + 1;
     if (begun === undefined && seen() > messages / 5) begun = { cpu: process.cpuUsage(), at: performance.now(), seen: seen() };

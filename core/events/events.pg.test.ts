@@ -215,6 +215,36 @@ test('a feed tells of a change in another process well within 2 s, and of none t
   await elsewhere[Symbol.asyncDispose]();
 });
 
+test('how events were followed is told for any time: rules, pauses, sources; not what was deleted, not another source\'s', async () => {
+  let nowMs = Date.UTC(2026, 10, 24);
+  const stepped = { ...clock, now: () => nowMs };
+  const past = createRegistry({ database, clock: stepped });
+  const at = (minute: number): number => Date.UTC(2026, 10, 24) + minute * 60_000;
+  const made = await past.create({ ...flood, rule: { any: ['flood'] } }, 'ana');
+  const gone = await past.create({ ...flood, rule: { any: ['flood'] }, name: 'Gone' }, 'ana');
+  const steps: [number, () => Promise<unknown>][] = [
+    [10, () => past.edit(made.id, { name: 'Another name' }, 'ana')],
+    [20, () => past.edit(made.id, { rule: { any: ['deluge'] } }, 'ben')],
+    [30, () => past.setStatus(made.id, 'paused', 'ana')],
+    [40, () => past.setStatus(made.id, 'resumed', 'ana')],
+    [50, () => past.edit(made.id, { sources: ['x'] }, 'ana')],
+    [55, () => past.remove(gone.id, 'Gone', 'ana')],
+  ];
+  for (const [minute, step] of steps) {
+    nowMs = at(minute);
+    await step();
+  }
+  const feeds = await openFeeds({ database, registry, clock });
+  const signal = new AbortController().signal;
+  const told = async (source: 'bluesky' | 'x', since: number, until: number): Promise<string[]> =>
+    (await feeds.of(source).during(at(since), at(until), signal)).map(({ id, rule, sinceMs, untilMs }) =>
+      `${id} ${rule.any?.join()} ${(sinceMs - at(0)) / 60_000}-${(untilMs - at(0)) / 60_000}`);
+  expect(await told('bluesky', 5, 100)).toEqual(['boulder-flood flood 0-20', 'boulder-flood deluge 20-30', 'boulder-flood deluge 40-50']);
+  expect(await told('bluesky', 31, 39)).toEqual([]);
+  expect(await told('bluesky', 20, 30)).toEqual(['boulder-flood deluge 20-30']);
+  expect(await told('x', 0, 100)).toEqual(['boulder-flood deluge 50-Infinity']);
+});
+
 test('a feed outlives a restart of the database', async () => {
   const feeds = await openFeeds({ database, registry, clock });
   const feed = feeds.of('bluesky');

@@ -5,12 +5,15 @@ import { isWatershedError } from '../errors.ts';
 import type { Service } from '../service.ts';
 import { openChanges } from './changes.ts';
 import type { Registry } from './registry.ts';
+import { readSpans, type EventSpan } from './spans.ts';
 
 /** The active events of one source, as they are now, in whatever process. */
 export interface EventFeed {
   current(): readonly CrisisEvent[];
   /** Resolves when the list is another than `current` gave last; rejects when the signal is aborted. */
   changed(signal: AbortSignal): Promise<void>;
+  /** How they were followed between two instants, by the rules of then. Waits while the database is away. */
+  during(sinceMs: number, untilMs: number, signal: AbortSignal): Promise<readonly EventSpan[]>;
 }
 
 export interface Feeds {
@@ -21,6 +24,7 @@ export interface Feeds {
 
 /** Read anew this often also when no change was told: a lost notification costs no more. */
 const pollMs = 5_000;
+const retryMs = 1_000;
 
 /** Follows the registry by LISTEN/NOTIFY, so that a change is in force in every process within moments. */
 export async function openFeeds({ database, registry, clock }: { database: Database; registry: Registry; clock: Clock }): Promise<Feeds> {
@@ -46,6 +50,16 @@ export async function openFeeds({ database, registry, clock }: { database: Datab
         },
         async changed(signal) {
           while (!isNews()) await orAborted(change.promise, signal);
+        },
+        async during(sinceMs, untilMs, signal) {
+          for (;;) {
+            try {
+              return await readSpans(database, source, sinceMs, untilMs);
+            } catch (error) {
+              if (!isWatershedError(error) || !error.retryable || signal.aborted) throw error;
+              await clock.sleep(retryMs, signal);
+            }
+          }
         },
       };
     },

@@ -3,6 +3,7 @@ import { manualClock, systemClock, type Clock } from '#core/clock.ts';
 import type { CrisisEvent } from '#core/contract/event.ts';
 import { replaySource } from './replay.ts';
 import { readSampleEvents, type SampleEvent } from './samples.ts';
+import { createFakeFeed } from '#test/world/feed.ts';
 import type { EventFeed, PostItem, SourceItem } from './source.ts';
 
 const folder = new URL('../../samples/', import.meta.url).pathname;
@@ -12,23 +13,6 @@ function crisisEvent(sample: SampleEvent): CrisisEvent {
     id: sample.id, name: sample.name, description: sample.description, status: 'active', sources: ['replay'],
     rule: { any: [...sample.keywords] }, start: sample.start, end: sample.end, version: 1,
     createdAt: '2026-01-01T00:00:00.000Z', createdBy: 'admin', updatedAt: '2026-01-01T00:00:00.000Z', updatedBy: 'admin',
-  };
-}
-
-function feedOf(initial: readonly CrisisEvent[]): EventFeed & { set(events: readonly CrisisEvent[]): void } {
-  let events = initial;
-  let next = Promise.withResolvers<void>();
-  return {
-    current: () => events,
-    changed: (signal) => new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-      void next.promise.then(resolve);
-    }),
-    set(changed) {
-      events = changed;
-      next.resolve();
-      next = Promise.withResolvers();
-    },
   };
 }
 
@@ -58,7 +42,7 @@ async function collect(items: AsyncIterable<SourceItem>): Promise<SourceItem[]> 
 
 async function setUp(speed: number | 'max', clock: Clock = systemClock) {
   const samples = await readSampleEvents(folder);
-  const feed = feedOf(samples.map(crisisEvent));
+  const feed = createFakeFeed(samples.map(crisisEvent));
   return { samples, feed, source: replaySource({ samples, speed, clock }) };
 }
 

@@ -1,6 +1,7 @@
 import type { CollectorName } from '#core/contract/event.ts';
 import type { PostFormat, SourceName } from '#core/contract/envelope.ts';
 import type { CrisisEvent } from '#core/contract/event.ts';
+import type { EventSpan } from '#core/events/spans.ts';
 
 /**
  * A network, or a file that stands for one: an async iteration of what happened, with a cursor.
@@ -22,6 +23,8 @@ export interface EventFeed {
   current(): readonly CrisisEvent[];
   /** Resolves when the list has changed since `current` was called with this version. */
   changed(signal: AbortSignal): Promise<void>;
+  /** How events of this source were followed between two instants, by the rules of then, pauses left out. */
+  during(sinceMs: number, untilMs: number, signal: AbortSignal): Promise<readonly EventSpan[]>;
 }
 
 export type SourceItem = PostItem | DeadItem | TombstoneItem | JournalItem | CursorItem;

@@ -1,8 +1,9 @@
 import { manualClock, type ManualClock } from '#core/clock.ts';
 import type { CrisisEvent } from '#core/contract/event.ts';
 import { blueskySource } from '#ingest/sources/bluesky/bluesky.ts';
-import type { EventFeed, JournalItem, SourceItem } from '#ingest/sources/source.ts';
+import type { JournalItem, SourceItem } from '#ingest/sources/source.ts';
 import { createFakeBluesky, type FakeBluesky, type FakeHost } from './bluesky.ts';
+import { createFakeFeed } from './feed.ts';
 
 /** An active event of source bluesky. */
 export function event(id: string, any: readonly string[], more: Partial<CrisisEvent> = {}): CrisisEvent {
@@ -31,6 +32,8 @@ export interface Run extends AsyncDisposable {
 
 export interface Setting {
   readonly events?: readonly CrisisEvent[];
+  /** How the events were before, and until when. */
+  readonly earlier?: Parameters<typeof createFakeFeed>[2];
   readonly hosts?: number;
   readonly cursor?: string | undefined;
   /** Goes on with the network, the hosts and the clock of another run. */
@@ -53,7 +56,7 @@ export async function run(setting: Setting = {}): Promise<Run> {
   await setting.before?.(network, clock);
   const hosts = setting.after?.hosts ?? await Promise.all(Array.from({ length: setting.hosts ?? 1 }, () => network.host()));
   const dropped = new Map<string, number>();
-  const feed = feedOf(setting.events ?? [event('flood', ['flood'])]);
+  const feed = createFakeFeed(setting.events ?? [event('flood', ['flood'])], () => clock.now(), setting.earlier);
   const source = blueskySource({
     urls: setting.urls ?? hosts.map(({ url }) => url), clock, random: () => 0.5, resolveHandle: (handle) => network.resolveHandle(handle),
     onDropped: (reason, count) => void dropped.set(reason, (dropped.get(reason) ?? 0) + count),
@@ -99,21 +102,4 @@ export async function run(setting: Setting = {}): Promise<Run> {
 function idOf(body: Uint8Array): string {
   const { did, commit } = JSON.parse(Buffer.from(body).toString('utf8'));
   return `${commit.rkey}/${did}`;
-}
-
-function feedOf(initial: readonly CrisisEvent[]): EventFeed & { set(events: readonly CrisisEvent[]): void } {
-  let events = initial;
-  let next = Promise.withResolvers<void>();
-  return {
-    current: () => events,
-    changed: (signal) => new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-      void next.promise.then(resolve);
-    }),
-    set(changed) {
-      events = changed;
-      next.resolve();
-      next = Promise.withResolvers();
-    },
-  };
 }

@@ -1,7 +1,8 @@
 import { manualClock, systemClock, type Clock, type ManualClock } from '#core/clock.ts';
 import type { CrisisEvent } from '#core/contract/event.ts';
 import { xSource } from '#ingest/sources/x/x.ts';
-import type { EventFeed, JournalItem, PostItem, SourceItem } from '#ingest/sources/source.ts';
+import type { JournalItem, PostItem, SourceItem } from '#ingest/sources/source.ts';
+import { createFakeFeed, type FakeFeed } from './feed.ts';
 import { startFakeX, type FakeX, type FakeXOptions } from './x.ts';
 
 /** An active event of source x. */
@@ -10,30 +11,12 @@ export function crisis(id: string, any: readonly string[], more: Partial<CrisisE
     createdAt: '2026-01-01T00:00:00.000Z', createdBy: 'admin', updatedAt: '2026-01-01T00:00:00.000Z', updatedBy: 'admin', ...more };
 }
 
-function feedOf(initial: readonly CrisisEvent[]): EventFeed & { set(events: readonly CrisisEvent[]): void } {
-  let events = initial;
-  const waiting = new Set<() => void>();
-  return {
-    // A new list each time, as a feed over a database gives it.
-    current: () => [...events],
-    changed: (signal) => new Promise((resolve, reject) => {
-      waiting.add(resolve);
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    }),
-    set(changed) {
-      events = changed;
-      for (const wake of waiting) wake();
-      waiting.clear();
-    },
-  };
-}
-
 export const flood = crisis('flood', ['flood', '#abflood']);
 
 export interface Run extends AsyncDisposable {
   readonly fake: FakeX;
   readonly items: SourceItem[];
-  readonly feed: ReturnType<typeof feedOf>;
+  readonly feed: FakeFeed;
   readonly clock: ManualClock | undefined;
   posts(): string[];
   journal(kind?: JournalItem['entry']['kind']): JournalItem['entry'][];
@@ -48,6 +31,8 @@ export interface Run extends AsyncDisposable {
 
 interface Setting extends FakeXOptions {
   readonly events?: readonly CrisisEvent[];
+  /** How the events were before, and until when. */
+  readonly earlier?: Parameters<typeof createFakeFeed>[2];
   readonly manual?: boolean;
   readonly cursor?: string;
   readonly postsPerMonth?: number;
@@ -64,7 +49,7 @@ export async function start(setting: Setting = {}): Promise<Run> {
   const clock = setting.manual === true ? manualClock(setting.startMs) : undefined;
   const now: Clock = clock ?? systemClock;
   const fake = setting.on ?? await startFakeX({ now: () => now.now(), ...setting });
-  const feed = feedOf(setting.events ?? [flood]);
+  const feed = createFakeFeed(setting.events ?? [flood], () => now.now(), setting.earlier);
   const stop = new AbortController();
   const items: SourceItem[] = [];
   const dropped: string[] = [];

@@ -42,7 +42,7 @@ test('an address that is none is refused with a sentence; a wrong path and a str
   const { blueskySource } = await import('./bluesky.ts');
   await using r = await run();
   const source = blueskySource({ urls: ['https://example.org'], clock: r.clock, random: () => 0, resolveHandle: async () => undefined });
-  const iterator = source.read({ cursor: undefined, events: { current: () => [], changed: async () => undefined }, signal: new AbortController().signal });
+  const iterator = source.read({ cursor: undefined, events: { current: () => [], changed: async () => undefined, during: async () => [] }, signal: new AbortController().signal });
   await expect(iterator[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'bad_config' });
   r.hosts[0]?.refuse(404);
   r.hosts[0]?.break();

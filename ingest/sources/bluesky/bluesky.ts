@@ -6,6 +6,7 @@ import { createChannel } from '../x/channel.ts';
 import {
   holeUsMin, keptUs, matchesOf, tell, tellCursor, untilChanged, type BlueskyOptions, type Collector,
 } from './collector.ts';
+import { readEarlier } from './earlier.ts';
 import { createHandles } from './handles.ts';
 import { createHosts, type Failure, type Host } from './hosts.ts';
 import { readPast } from './past.ts';
@@ -40,7 +41,7 @@ async function* read(
     options, state: parseState(input.cursor), channel: createChannel(itemsAheadMax), feed: input.events,
     signal: AbortSignal.any([input.signal, stop.signal]), urls: options.urls.map(addressOf),
     handles: createHandles(options.resolveHandle, options.clock), current: [], matcher: compileRules([]),
-    changed: Promise.withResolvers(), readUs: 0,
+    earlier: undefined, changed: Promise.withResolvers(), readUs: 0,
   };
   const { channel } = collector;
   const running = Promise.all([keepRules(collector), follow(collector), readPast(collector)]).then(
@@ -78,6 +79,8 @@ async function keepRules(collector: Collector): Promise<void> {
       const ids = events.map(({ id }) => id);
       if (ids.length > 0 || before !== undefined) await tell(collector, { kind: 'rules_changed', count: ids.length, detail: { events: ids } });
       before = inForce;
+      const readUs = Math.max(collector.readUs, collector.state.timeUs ?? 0);
+      if (readUs > 0) collector.earlier = await readEarlier(collector, readUs - rewindOtherHostUs);
     }
     const learned = learnHandles(collector, events, either).then((complete) => clock.sleep(complete ? handleRefreshMs : handleRetryMs, either));
     learned.catch(() => undefined);
@@ -108,16 +111,21 @@ async function follow(collector: Collector): Promise<void> {
   const told = new Set<string>();
   let loss = 'not running';
   let skipToUs = 0;
+  let wantedUs: number | undefined;
   while (!signal.aborted) {
     // Nobody has ever asked for anything: the network is left alone.
     if (state.timeUs === undefined && collector.current.length === 0) {
+      wantedUs = undefined;
       await untilChanged(collector);
       continue;
     }
     const host = await hosts.next(signal);
-    const cursorUs = state.timeUs === undefined ? undefined
-      : Math.max(skipToUs, state.timeUs - (host.url.host === state.host ? rewindUs : rewindOtherHostUs));
-    const end = await followLive(collector, host, cursorUs, { cause: loss, skipToUs });
+    const lastUs = state.timeUs ?? wantedUs;
+    const cursorUs = cursorFor(collector, host, skipToUs) ?? wantedUs;
+    // The first connection begins with what happens now; one that was not to be had is made up for by the next.
+    wantedUs ??= clock.now() * 1000;
+    if (cursorUs !== undefined) collector.earlier = await readEarlier(collector, cursorUs);
+    const end = await followLive(collector, host, cursorUs, { cause: loss, skipToUs, lastUs });
     if (signal.aborted) return;
     if (end.connected) told.clear();
     if (end.livedMs >= heldMs) hosts.held(host);
@@ -131,17 +139,27 @@ async function follow(collector: Collector): Promise<void> {
   }
 }
 
+function cursorFor({ state }: Collector, host: Host, skipToUs: number): number | undefined {
+  if (state.timeUs === undefined) return skipToUs === 0 ? undefined : skipToUs;
+  return Math.max(skipToUs, state.timeUs - (host.url.host === state.host ? rewindUs : rewindOtherHostUs));
+}
+
 async function followLive(
   collector: Collector, host: Host, cursorUs: number | undefined, loss: Loss,
 ): Promise<StreamEnd> {
   const { state, channel, signal, options: { clock, onDropped } } = collector;
   return followStream({
     host, cursorUs, clock, signal, channel,
-    mayMatch: (json, did) => collector.matcher.mayMatch(json, did),
-    match: (post, timeUs) => matchesOf(collector, collector.matcher, post, timeUs, (id) => state.following[id]),
-    onFirst: (timeUs) => state.timeUs === undefined ? [] : [gapBefore(timeUs, state.timeUs, loss, clock.now())],
+    mayMatch: (json, did) => collector.matcher.mayMatch(json, did) || collector.earlier?.mayMatch(json, did) === true,
+    match(post, timeUs) {
+      const matches = matchesOf(collector, collector.matcher, post, timeUs, (id) => state.following[id]);
+      const earlier = collector.earlier?.match(post, timeUs) ?? [];
+      return [...matches, ...earlier.filter(({ id }) => !matches.some((match) => match.id === id))];
+    },
+    onFirst: (timeUs) => loss.lastUs === undefined ? [] : [gapBefore(timeUs, Math.max(loss.lastUs, state.timeUs ?? 0), loss, clock.now())],
     onTime(timeUs) {
       collector.readUs = timeUs;
+      if (collector.earlier !== undefined && timeUs >= collector.earlier.untilUs) collector.earlier = undefined;
     },
     onIdentity(did, handle) {
       if (collector.handles.tell(did, handle)) useRules(collector, collector.current);
@@ -160,6 +178,8 @@ async function followLive(
 interface Loss {
   readonly cause: string;
   readonly skipToUs: number;
+  /** Undefined where nothing was asked for before. */
+  readonly lastUs: number | undefined;
 }
 
 /** What lies between the last message before a loss and the first one after it: replayed, or gone. */

@@ -3,6 +3,7 @@ import type { CrisisEvent } from '#core/contract/event.ts';
 import type { EventMatch, MatchablePost, Matcher } from '#core/match/matcher.ts';
 import type { EventFeed, JournalItem, SourceItem } from '../source.ts';
 import type { Channel } from '../x/channel.ts';
+import type { Earlier } from './earlier.ts';
 import type { Handles, ResolveHandle } from './handles.ts';
 import type { BlueskyState } from './state.ts';
 
@@ -27,6 +28,7 @@ export interface Collector {
   readonly handles: Handles;
   current: readonly CrisisEvent[];
   matcher: Matcher;
+  earlier: Earlier | undefined;
   /** The time of the last message of the stream; what it became may not be in the channel yet. */
   readUs: number;
   /** Resolves at the next change of what is followed. */

@@ -27,7 +27,7 @@ export function askForHandles(apiUrl: string): ResolveHandle {
  */
 export interface Handles {
   /** The rules with handles replaced by DIDs; one that nobody has stands for nobody. */
-  translate(events: readonly CrisisEvent[]): CrisisEvent[];
+  translate<Event extends Pick<CrisisEvent, 'rule'>>(events: readonly Event[]): Event[];
   /** As the analyst wrote it, for a term of a translated rule. */
   writtenAs(term: string): string;
   /**

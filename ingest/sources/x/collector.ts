@@ -5,7 +5,7 @@ import { compileRules, type Matcher } from '#core/match/matcher.ts';
 import type { EventFeed, JournalItem, SourceItem } from '../source.ts';
 import type { Backoff } from './backoff.ts';
 import type { Channel } from './channel.ts';
-import { gapItem, type Gap, type GapFiller } from './gaps.ts';
+import { gapItem, type Followed, type Gap, type GapFiller } from './gaps.ts';
 import type { RuleKeeper } from './rules.ts';
 import { endOf, startOf } from './span.ts';
 import type { Budget, PendingGap, XState } from './state.ts';
@@ -74,38 +74,75 @@ export function nextChange({ events, options: { clock } }: Collector, signal: Ab
 
 /**
  * Makes the rules at X those of the current events. True when they are; false after a wait, when it should be tried
- * again. Throws only what needs a person.
+ * again: what a connection that goes on misses until then is a gap of those whose rules are not in force. Throws only
+ * what needs a person.
  */
-export async function reconcile(collector: Collector, signal: AbortSignal): Promise<boolean> {
-  const key = collector.current.map(({ id, version }) => `${id}@${version}`).join(' ');
+export async function reconcile(collector: Collector, signal: AbortSignal, isConnected: boolean): Promise<boolean> {
+  const { current, state, options: { clock } } = collector;
+  const key = current.map(versionOf).join(' ');
   if (collector.inForce === key) return true;
+  const askedAtMs = clock.now();
   try {
-    for (const item of await collector.keeper.reconcile(collector.current)) await collector.channel.put(item);
+    for (const item of await collector.keeper.reconcile(current)) await collector.channel.put(item);
+    const before = new Set(collector.inForce?.split(' '));
     collector.inForce = key;
     collector.rulesBackoff.reset();
+    await fillUnruled(collector, current.filter((event) => !before.has(versionOf(event))).map(({ id }) => id), isConnected);
     return true;
   } catch (error) {
     if (!isWatershedError(error) || !error.retryable || signal.aborted) throw error;
+    state.unruledSinceMs ??= askedAtMs;
+    const cause = `${unruledCause}: ${error.message}`;
+    if (state.aliveAtMs === undefined) collector.lossCause = cause;
     const reset = error.context['resetInMs'];
     const waitMs = collector.rulesBackoff.after(error.code === 'rate_limited' ? 'rate_limited' : 'http',
       typeof reset === 'number' ? reset : undefined);
-    await tell(collector, { kind: 'rules_changed', cause: `X did not take the rules: ${error.message}`, count: 0, detail: { waitMs } });
-    await collector.options.clock.sleep(waitMs, signal);
+    await tell(collector, { kind: 'rules_changed', cause, count: 0, detail: { waitMs } });
+    await clock.sleep(waitMs, signal);
     return false;
   }
 }
 
-/** The stream is whole again: what lies between is a gap of all events that were followed before. */
-export async function fillLoss(collector: Collector, connectedAtMs: number): Promise<void> {
-  const { state, events, lossCause } = collector;
+const unruledCause = 'X did not take the rules';
+
+function versionOf({ id, version }: CrisisEvent): string {
+  return `${id}@${version}`;
+}
+
+/** X has the rules at last: what the stream did not bring of these events until now, or until it was lost. */
+async function fillUnruled(collector: Collector, ids: readonly string[], isConnected: boolean): Promise<void> {
+  const { state, options: { clock } } = collector;
+  const { unruledSinceMs: sinceMs, aliveAtMs } = state;
+  delete state.unruledSinceMs;
+  const untilMs = isConnected ? clock.now() : aliveAtMs;
+  if (sinceMs === undefined || untilMs === undefined || untilMs <= sinceMs) return;
+  const events = (await missedBetween(collector, sinceMs, untilMs)).filter(({ id }) => ids.includes(id));
+  if (events.length > 0) await startFill(collector, { sinceMs, untilMs, cause: unruledCause, events });
+}
+
+/**
+ * The stream is whole again, or nobody asks for it any more: what lies between is a gap of all events that were followed
+ * then, by the rules of then.
+ */
+export async function fillLoss(collector: Collector, untilMs: number): Promise<void> {
+  const { state, lossCause } = collector;
   const sinceMs = state.aliveAtMs;
-  // Also of events that have ended meanwhile.
-  const known = events.current().filter((event) => state.events.includes(event.id)
-    && sinceMs !== undefined && startOf(event) < connectedAtMs && endOf(event) > sinceMs);
-  if (sinceMs !== undefined && known.length > 0) {
-    await startFill(collector, { sinceMs, untilMs: connectedAtMs, cause: lossCause, events: known });
+  if (sinceMs !== undefined && sinceMs < untilMs) {
+    const events = await missedBetween(collector, sinceMs, untilMs);
+    if (events.length > 0) await startFill(collector, { sinceMs, untilMs, cause: lossCause, events });
   }
-  state.aliveAtMs = connectedAtMs;
+  state.aliveAtMs = untilMs;
+}
+
+/** The events of a loss, also those that were paused or have ended since; each part of an event that was changed. */
+async function missedBetween({ events, state, signal }: Collector, sinceMs: number, untilMs: number): Promise<Followed[]> {
+  const now = new Set(events.current().map(({ id }) => id));
+  // Of what has a start and is new here, the whole past is asked for.
+  const isOfThePast = ({ id, start }: Followed): boolean => start !== null && now.has(id) && !state.events.includes(id);
+  const spans = await events.during(sinceMs, untilMs, signal);
+  return spans.filter((span) => startOf(span) < untilMs && endOf(span) > sinceMs && !isOfThePast(span))
+    .map(({ id, rule, start, end, ...span }) => ({ id, rule, start, end,
+      ...(span.sinceMs > sinceMs ? { sinceMs: span.sinceMs } : {}), ...(span.untilMs < untilMs ? { untilMs: span.untilMs } : {}) }));
 }
 
 const pastCause = 'it began before it was followed';
@@ -124,7 +161,8 @@ export async function fillPast(collector: Collector, nowMs: number): Promise<voi
     const untilMs = asked[event.id] ?? (isNew || !hasStart ? Math.min(nowMs, endOf(event)) : sinceMs);
     asked[event.id] = hasStart ? Math.min(untilMs, sinceMs) : untilMs;
     if (!hasStart || sinceMs >= untilMs) continue;
-    await startFill(collector, { sinceMs, untilMs, cause: pastCause, events: [event], eventId: event.id });
+    const { id, rule, start, end } = event;
+    await startFill(collector, { sinceMs, untilMs, cause: pastCause, events: [{ id, rule, start, end }], eventId: id });
   }
 }
 
@@ -141,7 +179,7 @@ async function startFill(collector: Collector, gap: Gap): Promise<void> {
   const { channel, state } = collector;
   const gaps = state.gaps ??= [];
   if (gaps.length >= fillsMax) return channel.put(gapItem(gap, { notFilled: [`${fillsMax} other gaps are still being filled`] }));
-  const pending = { ...gap, events: gap.events.map(({ id, rule, start, end }) => ({ id, rule, start, end })) };
+  const pending = { ...gap, events: [...gap.events] };
   gaps.push(pending);
   await channel.put(gapItem(gap, {}));
   fillBeside(collector, gap, pending);

@@ -83,7 +83,7 @@ function keepRules(collector: Collector, signal: AbortSignal): { done: Promise<v
       // Subscribed first: what changed while the connection was opened is seen here, and nothing falls between.
       const changed = nextChange(collector, signal);
       refresh(collector);
-      while (!signal.aborted && !await reconcile(collector, signal)) refresh(collector);
+      while (!signal.aborted && !await reconcile(collector, signal, true)) refresh(collector);
       await fillPast(collector, collector.options.clock.now());
       await changed;
     }

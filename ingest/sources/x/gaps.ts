@@ -13,7 +13,11 @@ import { endOf, startOf } from './span.ts';
 import type { Budget } from './state.ts';
 
 /** What a search needs of an event. */
-export type Followed = Pick<CrisisEvent, 'id' | 'rule' | 'start' | 'end'>;
+export interface Followed extends Pick<CrisisEvent, 'id' | 'rule' | 'start' | 'end'> {
+  /** Where it was followed so during a part of the gap only: between two changes, by our clock. */
+  readonly sinceMs?: number;
+  readonly untilMs?: number;
+}
 
 /** A time in which posts were missed, of all events or of one. */
 export interface Gap {
@@ -61,25 +65,36 @@ export function createGapFiller(options: FillerOptions): GapFiller {
       const xNowMs = clock.now() + api.skewMs();
       const wantedMs = gap.sinceMs + api.skewMs() - latencyMs;
       const sinceMs = Math.max(wantedMs, xNowMs - reachMs);
-      // The seconds that the gap ends in belong to it, and both are cut off: X's Date header and what search takes.
-      const untilMs = Math.min(Math.ceil((gap.untilMs + api.skewMs()) / 1000) * 1000 + 1000, xNowMs - searchEndMs);
+      const untilMs = Math.min(wholeUntil(gap.untilMs + api.skewMs()), xNowMs - searchEndMs);
       const notFilled = sinceMs > wantedMs ? ['recent search reaches back seven days only'] : [];
       let count = 0;
-      try {
-        for (const event of untilMs > sinceMs ? gap.events : []) {
+      for (const event of untilMs > sinceMs ? gap.events : []) {
+        try {
           count += await searchEvent(event, withinEvent(event, { sinceMs, untilMs }, api.skewMs()), options, tell, signal);
+        } catch (error) {
+          if (signal.aborted) throw error;
+          notFilled.push(isWatershedError(error, 'unauthorized') ? `recent search is not permitted: ${messageOf(error)}`
+            : `${event.id}: ${messageOf(error)}`);
+          // A rule that search refuses is no reason to ask for no other.
+          if (!isOfRule(error)) break;
         }
-      } catch (error) {
-        if (signal.aborted) throw error;
-        notFilled.push(isWatershedError(error, 'unauthorized') ? `recent search is not permitted: ${messageOf(error)}` : messageOf(error));
       }
       await tell(gapItem(gap, notFilled.length === 0 ? { filledAtMs: clock.now(), count } : { count, notFilled }));
     },
   };
 }
 
-function withinEvent(event: Followed, { sinceMs, untilMs }: Range, skewMs: number): Range {
-  return { sinceMs: Math.max(sinceMs, startOf(event) + skewMs), untilMs: Math.min(untilMs, endOf(event) + skewMs) };
+/** What of a gap concerns an event as it was followed then, by X's clock and in the whole seconds that search takes. */
+function withinEvent({ start, end, sinceMs, untilMs }: Followed, gap: Range, skewMs: number): Range {
+  return {
+    sinceMs: Math.max(gap.sinceMs, startOf({ start }) + skewMs, Math.floor(((sinceMs ?? Number.NEGATIVE_INFINITY) + skewMs) / 1000) * 1000),
+    untilMs: Math.min(gap.untilMs, endOf({ end }) + skewMs, wholeUntil((untilMs ?? Number.POSITIVE_INFINITY) + skewMs)),
+  };
+}
+
+/** The second that a time ends in belongs to it, and it is cut off twice: from X's Date header, and by search. */
+function wholeUntil(ms: number): number {
+  return Math.ceil(ms / 1000) * 1000 + 1000;
 }
 
 async function searchEvent(
@@ -130,14 +145,18 @@ async function persistently<Result>(
     try {
       return await attempt();
     } catch (error) {
-      const status = isWatershedError(error) ? error.context['status'] : undefined;
-      const isFinal = status === 400 || status === 422 || tries === triesMax;
-      if (!isWatershedError(error) || !error.retryable || isFinal) throw error;
+      if (!isWatershedError(error) || !error.retryable || isOfRule(error) || tries === triesMax) throw error;
       const reset = error.context['resetInMs'];
       const kind = error.code === 'rate_limited' ? 'rate_limited' : 'http';
       await clock.sleep(backoff.after(kind, typeof reset === 'number' ? reset : undefined), signal);
     }
   }
+}
+
+function isOfRule(error: unknown): boolean {
+  if (!isWatershedError(error)) return false;
+  const { code, context: { status } } = error;
+  return code === 'bad_request' || status === 400 || status === 422;
 }
 
 interface GapOutcome {

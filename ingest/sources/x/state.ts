@@ -9,7 +9,9 @@ const State = Type.Object({
   /** UTC, such as 2026-11, and how many posts X has delivered in it. */
   month: Type.String(),
   posts: Type.Integer({ minimum: 0 }),
-  /** Events that were followed before: what is missed belongs to them. */
+  /** Since when X has not taken the rules as they are now, in ms. */
+  unruledSinceMs: Type.Optional(Type.Number()),
+  /** Events that were followed before: of a new one the past is asked for. */
   events: Type.Array(Type.String()),
   /** From which time on posts of an event were asked for, in ms: an earlier start asks for what is before. */
   asked: Type.Optional(Type.Record(Type.String(), Type.Number())),
@@ -19,6 +21,7 @@ const State = Type.Object({
     /** With the rules of then: what a later rule would find is not what was missed. */
     events: Type.Array(Type.Object({
       id: Type.String(), rule: Rule, start: Type.Union([Type.String(), Type.Null()]), end: Type.Union([Type.String(), Type.Null()]),
+      sinceMs: Type.Optional(Type.Number()), untilMs: Type.Optional(Type.Number()),
     })),
   }))),
 });

@@ -70,7 +70,10 @@ async function run(collector: Collector): Promise<void> {
     resumeFills(collector);
     await follow(collector);
   } catch (error) {
-    if (!signal.aborted) return channel.fail(error);
+    if (!signal.aborted) {
+      await tellCursor(collector);
+      return channel.fail(error);
+    }
   }
   await Promise.allSettled(fills);
   await tellCursor(collector);
@@ -78,25 +81,38 @@ async function run(collector: Collector): Promise<void> {
 }
 
 async function follow(collector: Collector): Promise<void> {
-  const { signal, state, budget, options: { clock } } = collector;
+  const { signal, state, options: { clock } } = collector;
   while (!signal.aborted) {
     const round = new AbortController();
     const changed = nextChange(collector, AbortSignal.any([signal, round.signal]));
+    const wantedAtMs = clock.now();
     try {
       refresh(collector);
-      if (!await reconcile(collector, signal)) continue;
-      if (collector.current.length === 0) {
-        // Nobody follows anything: nothing can be missed. An event that is over already has a past to ask for.
-        delete state.aliveAtMs;
-        await fillPast(collector, clock.now());
-        await tellCursor(collector);
-        await changed;
-      } else if (budget.spent(clock.now())) await waitForNextMonth(collector);
-      else await connectOnce(collector);
+      await followOnce(collector, changed);
     } finally {
       round.abort();
+      // Asked for and not had, not even once: from then on posts are missed.
+      if (collector.current.length > 0 && state.aliveAtMs === undefined) {
+        state.aliveAtMs = wantedAtMs;
+        await tellCursor(collector);
+      }
     }
   }
+}
+
+async function followOnce(collector: Collector, changed: Promise<void>): Promise<void> {
+  const { signal, state, budget, options: { clock } } = collector;
+  if (!await reconcile(collector, signal, false)) return;
+  if (collector.current.length === 0) {
+    // What was lost before the last event was paused. From now on nobody follows anything: nothing can be missed.
+    await fillLoss(collector, clock.now());
+    delete state.aliveAtMs;
+    // An event that is over already has a past to ask for.
+    await fillPast(collector, clock.now());
+    await tellCursor(collector);
+    await changed;
+  } else if (budget.spent(clock.now())) await waitForNextMonth(collector);
+  else await connectOnce(collector);
 }
 
 async function connectOnce(collector: Collector): Promise<void> {
