@@ -63,6 +63,13 @@ export const allDeeds: Readonly<Record<string, (stage: Stage) => Promise<void>>>
     x.break();
     await sleep(random() * 6000);
   },
+  /** What was missed is lost for good: a gap that stays on record as not filled. */
+  async searchRefused({ x, random }) {
+    x.answer('search', { status: 403, body: { title: 'Client Forbidden', detail: 'not your plan' } });
+    x.answer('stream', { status: 503 });
+    x.break();
+    await sleep(1000 + random() * 5000);
+  },
   async deletions({ network, model, random, absent, authors }) {
     for (let count = 0; count < 3; count++) {
       const post = pick(random, network.posts);

@@ -14,15 +14,21 @@ export interface Model {
 }
 
 export interface Row { readonly event: string; readonly source: string; readonly id: string; readonly text: string; readonly count: number }
-/** A gap on record that was not filled. */
-export interface Gap { readonly source: string; readonly sinceMs: number; readonly untilMs: number }
+/** A gap on record that was not filled; of one event, or of all that were followed. */
+export interface Gap {
+  readonly source: string; readonly event: string | null; readonly sinceMs: number; readonly untilMs: number;
+  /** It is said why not; otherwise it may be filled yet. */
+  readonly isFinal: boolean;
+}
+
+/** A post that an event asked for and did not get, within a gap on record. */
+export interface Excused { readonly event: string; readonly source: string; readonly id: string; readonly atMs: number }
 
 export interface Verdict {
   /** Sentences about what is wrong; empty when all is as it must be. */
   readonly wrong: readonly string[];
   readonly found: number;
-  /** Posts that lie within a gap on record. */
-  readonly excused: number;
+  readonly excused: readonly Excused[];
   readonly hidden: number;
 }
 
@@ -86,15 +92,15 @@ export function createModel(): Model {
         }
         else if (removed.has(row.event)) wrong.push(`${name} is shown though the event was deleted`);
       }
-      let excused = 0;
+      const excused: Excused[] = [];
       let hidden = 0;
       for (const post of posts.values()) {
         if (isHidden(post)) hidden++;
         for (const event of post.must) {
           if (post.atMs > untilMs || isHidden(post) || removed.has(event) || seen.has(`${event} ${keyOf(post.source, post.id)}`)) continue;
-          const inGap = gaps.some(({ source, sinceMs, untilMs }) =>
-            source === post.source && post.atMs >= sinceMs - toleranceMs && post.atMs <= untilMs + toleranceMs);
-          if (inGap) excused++;
+          const inGap = gaps.some((gap) => gap.source === post.source && (gap.event === null || gap.event === event)
+            && post.atMs >= gap.sinceMs - toleranceMs && post.atMs <= gap.untilMs + toleranceMs);
+          if (inGap) excused.push({ event, source: post.source, id: post.id, atMs: post.atMs });
           else wrong.push(`${post.source} ${post.id} of ${event} is missing, posted ${new Date(post.atMs).toISOString()}: ${JSON.stringify(post.text)}`);
         }
       }

@@ -101,7 +101,7 @@ async function calm(stage: Stage): Promise<void> {
   stage.x.silence(false);
   await settled(stage);
   await healthy(stage);
-  await until(stage, 'the gaps of X are filled', async () => (await gapsOf(stage)).every(({ source }) => source !== 'x'));
+  await until(stage, 'X was asked for its gaps', async () => (await gapsOf(stage)).every(({ isFinal }) => isFinal));
   await sleep(2000);
 }
 
@@ -114,7 +114,7 @@ async function judge(stage: Stage): Promise<Verdict & { gaps: readonly Gap[] }> 
       'select event_id as event, source, post_id as id, text, count(*) as n from posts group by event_id, source, post_id, text');
     const gaps = await gapsOf(stage);
     const verdict = stage.model.compare(rows.map((row): Row => ({ ...row, count: row.n })), gaps, atMs - 10_000);
-    const isWhole = verdict.wrong.length === 0 && gaps.every(({ source }) => source !== 'x');
+    const isWhole = verdict.wrong.length === 0 && gaps.every(({ isFinal }) => isFinal);
     if (isWhole || performance.now() > giveUpAt) return { ...verdict, gaps };
     await sleep(1000);
   }

@@ -8,9 +8,9 @@ if (values.help === true || !(minutes > 0) || !Number.isSafeInteger(seed)) {
   process.exit(values.help === true ? 0 : 2);
 }
 console.error(`${minutes} minutes, seed ${seed}`);
-const { wrong, history, ...report } = await runOracle({
+const { wrong, history, excused, ...report } = await runOracle({
   seed, seconds: minutes * 60, note: (text) => console.error(text), kafka: values.kafka === true, apart: values.apart === true,
 });
 if (wrong.length > 0 || report.revived > 0) console.error(history.join('\n'));
-console.log(JSON.stringify({ seed, minutes, ...report, wrong: wrong.slice(0, 50), wrongs: wrong.length }, undefined, 1));
+console.log(JSON.stringify({ seed, minutes, ...report, excused: excused.length, wrong: wrong.slice(0, 50), wrongs: wrong.length }, undefined, 1));
 process.exitCode = wrong.length === 0 ? 0 : 1;

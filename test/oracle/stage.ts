@@ -156,10 +156,11 @@ function postOne(stage: Stage, onX: boolean): void {
   stage.model.posted({ source: 'bluesky', id: post.id, text, author: did, holds, atMs: post.timeUs / 1000 });
 }
 
-/** Gaps on record that were not filled. */
+/** Gaps on record that were not filled, or not yet. */
 export async function gapsOf({ lake }: Stage): Promise<Gap[]> {
-  const rows = await lake.rows<{ source: string; since: string; until: string; filled: boolean }>(
-    `select source, since, until, bool_or(filled_at is not null) as filled from journal
-     where kind = 'gap' group by source, since, until`);
-  return rows.filter(({ filled }) => !filled).map(({ source, since, until: end }) => ({ source, sinceMs: Date.parse(since), untilMs: Date.parse(end) }));
+  const rows = await lake.rows<{ source: string; event_id: string | null; since: string; until: string; filled: boolean; said: boolean }>(
+    `select source, event_id, since, until, bool_or(filled_at is not null) as filled, bool_or(detail is not null) as said from journal
+     where kind = 'gap' group by source, event_id, since, until`);
+  return rows.filter(({ filled }) => !filled).map(({ source, event_id: event, since, until: end, said }) => (
+    { source, event, sinceMs: Date.parse(since), untilMs: Date.parse(end), isFinal: said }));
 }
