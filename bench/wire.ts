@@ -61,6 +61,36 @@ const report = (way: string, { firstMs, totalMs, bytes, grownMb }: Taken): void 
   megabytes: Math.round(bytes / 2 ** 20), grownMb: Math.round(grownMb), cores: cpus().length, cpu: cpus()[0]?.model, node: process.version,
 }));
 
+/** Until the row of a short statement is there, by the simple and the extended protocol, and from DuckDB itself. */
+async function shortStatements(turns: number): Promise<void> {
+  const client = new RawClient(door.port);
+  await client.logIn('analyst', token);
+  const times: Record<'direct' | 'simple' | 'extended', number[]> = { direct: [], simple: [], extended: [] };
+  const timed = async (way: keyof typeof times, work: () => Promise<unknown>): Promise<void> => {
+    const startedMs = performance.now();
+    await work();
+    times[way].push(performance.now() - startedMs);
+  };
+  const untilRow = async (...messages: readonly Buffer[]): Promise<void> => {
+    client.send(...messages);
+    const answer = await client.through('Z');
+    if (!answer.some(({ tag }) => tag === 'D')) throw new Error('no row');
+  };
+  for (let turn = 0; turn < turns; turn++) {
+    await timed('direct', async () => (await (await door.lake.duck.stream('select 1')).fetchChunk())?.getRows());
+    await timed('simple', async () => untilRow(frontend.query('select 1')));
+    await timed('extended', async () => untilRow(frontend.parse('', 'select 1'), frontend.bind('', '', [], [1]), frontend.execute(''), frontend.sync()));
+  }
+  client.close();
+  // The first turns compile code.
+  const median = (numbers: readonly number[]): number => numbers.slice(15).toSorted((a, b) => a - b)[Math.floor((turns - 15) / 2)] ?? 0;
+  for (const way of ['simple', 'extended'] as const) console.log(JSON.stringify({
+    bench: 'wire', way: `select 1, ${way}`, directMs: median(times.direct), wireMs: median(times[way]), addedMs: median(times[way]) - median(times.direct),
+    cores: cpus().length, cpu: cpus()[0]?.model, node: process.version,
+  }, (_key, value: unknown) => typeof value === 'number' ? Math.round(value * 100) / 100 : value));
+}
+
+await shortStatements(75);
 for (let round = 0; round < 3; round++) {
   report('direct', await direct());
   report('wire binary', await wire(1));

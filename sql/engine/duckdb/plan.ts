@@ -39,7 +39,8 @@ export function createPlanner(deps: { catalog: Catalog; store: Store; cache: Tab
     async plan(asked, introspects) {
       const want = collect(asked, introspects);
       const names = [...new Set([...want.store.values()].map(({ table }) => table))];
-      const locations = await catalog.loadAll(names.map((name) => ({ namespace, name })));
+      const refs = names.map((name) => ({ namespace, name }));
+      const locations = refs.length === 0 ? [] : await catalog.loadAll(refs);
       const locationOf = new Map(names.map((name, index) => [name, locations[index]]));
       const planned = [...want.store].map(
         async ([name, wanted]): Promise<SentTable & Required<Pick<SentTable, 'content'>>> => {

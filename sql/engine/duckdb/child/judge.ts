@@ -1,4 +1,4 @@
-import type { DuckDBConnection } from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
 import { WatershedError } from '#core/errors.ts';
 import { judge, type Lake } from '../../../guard.ts';
 import { type Explained, partExplain, tokens } from '../../../guard/lexer.ts';
@@ -90,9 +90,16 @@ const refused =
   'Allowed is one statement: SELECT, WITH, VALUES, TABLE, FROM, PIVOT, UNPIVOT, DESCRIBE, SUMMARIZE, ' +
   'SHOW TABLES or EXPLAIN, over the tables of schemas lake and store.';
 
+/** Per connection, the statement that parses: preparing it anew took half of the time of a parse (0.3 of 0.6 ms). */
+const parsers = new WeakMap<DuckDBConnection, Promise<DuckDBPreparedStatement>>();
+
 /** The one SELECT-like statement of a text, parsed by DuckDB. */
 async function parse(connection: DuckDBConnection, body: string, sql: string, bodyBytes: number): Promise<JsonObject> {
-  const result = await connection.runAndReadAll('SELECT json_serialize_sql($1::VARCHAR)', [body]);
+  const preparing = parsers.get(connection) ?? connection.prepare('SELECT json_serialize_sql($1::VARCHAR)');
+  parsers.set(connection, preparing);
+  const parser = await preparing;
+  parser.bindVarchar(1, body);
+  const result = await parser.runAndReadAll();
   const tree = parseTree(String(result.getRows()[0]?.[0]));
   if (!isObject(tree)) throw new WatershedError('internal', 'the parse tree is no object');
   if (tree['error'] === true) throw parseFailure(tree, sql, bodyBytes);

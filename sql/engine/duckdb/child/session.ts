@@ -4,7 +4,6 @@ import type { Socket } from 'node:net';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { systemClock } from '#core/clock.ts';
 import { isWatershedError, messageOf, WatershedError } from '#core/errors.ts';
-import { encoderFor } from '../../../encode/registry.ts';
 import type { Param } from '../../engine.ts';
 import {
   type ChildOptions,
@@ -148,10 +147,22 @@ class Session {
   }
 }
 
-/** Loads what every statement needs, so that the first one is not the slow one. */
+/** So often the first statements of a child cost more than the later ones: code is loaded, then compiled. */
+const warmUpTimes = 5;
+
+/** Goes the whole way of a statement, so that the first one somebody waits for is not the slow one. */
 async function warmUp(connection: DuckDBConnection): Promise<void> {
-  await encoderFor('json');
-  await judgeStatement(connection, 'SELECT $1 AS one', [1], []);
+  const limits = { timeoutMs: Infinity, rowsMax: 10, bytesMax: 1_000 };
+  const nowhere: Output = { columns: () => undefined, rows: async () => await Promise.resolve(), isCancelled: () => false };
+  for (let times = 0; times < warmUpTimes; times++) {
+    const { sql } = await judgeStatement(connection, "SELECT $1 AS one, 'two' AS two", [1], []);
+    for (const encoding of ['json', 'pg.text'] as const) {
+      await inTransaction(connection, async () => ({
+        type: 'done',
+        summary: await runStatement(connection, sql, [1], encoding, limits, nowhere),
+      }));
+    }
+  }
 }
 
 const progressIntervalMs = 500;
