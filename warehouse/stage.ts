@@ -1,6 +1,6 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { diskError } from '#core/disk.ts';
-import { bodyRange, type PostFormat, type SourceName } from '#core/contract/envelope.ts';
+import { beginsWith, bodyRange, envelopeVersion, newerVersionOf, type PostFormat, type SourceName } from '#core/contract/envelope.ts';
 import type { Batch } from './gather.ts';
 
 /** A record that cannot be kept, with where it stands in the log. */
@@ -34,7 +34,7 @@ const shapes: readonly { source: SourceName; format: PostFormat }[] = [
 ];
 const prefixes = shapes.map((shape) => ({
   ...shape,
-  bytes: Buffer.from(`{"v":1,"source":"${shape.source}","format":"${shape.format}",`),
+  bytes: Buffer.from(`{"v":${envelopeVersion},"source":"${shape.source}","format":"${shape.format}",`),
 }));
 
 /**
@@ -45,16 +45,17 @@ export async function stagePosts(batch: Batch, pathOf: (format: PostFormat) => s
   const sinks = new Map<PostFormat, Sink>();
   const dead: DeadRecord[] = [];
   try {
-    for (const { partition, offset, line } of recordsOf(batch, dead)) {
-      const shape = shapeOf(line);
+    for (const { partition, offset, buffer, from, to } of recordsOf(batch, dead)) {
+      const shape = shapeOf(buffer, from, to);
       if (shape === undefined) {
-        dead.push({ partition, offset, reason: 'not a record of ours: it does not begin as an envelope of version 1', bytes: line });
+        const bytes = buffer.subarray(from, to);
+        dead.push({ partition, offset, reason: whyForeign(bytes), bytes });
         continue;
       }
       let sink = sinks.get(shape.format);
       if (sink === undefined) sinks.set(shape.format, (sink = await Sink.open(pathOf(shape.format), shape.source, shape.format)));
       sink.text(placed(offset, partition));
-      sink.bytes(line, 1);
+      sink.bytes(buffer, from + 1, to);
       if (sink.endRecord()) await sink.flush();
     }
   } finally {
@@ -69,13 +70,13 @@ export async function stagePosts(batch: Batch, pathOf: (format: PostFormat) => s
  */
 export async function stageRaw(batch: Batch, path: string): Promise<Staged<readonly [StagedFile]>> {
   await using sink = await Sink.open(path, 'x', 'x.v2');
-  for (const { partition, offset, line } of recordsOf(batch)) {
-    const range = bodyRange(line);
+  for (const { partition, offset, buffer, from, to } of recordsOf(batch)) {
+    const range = bodyRange(buffer, from, to);
     if (range === undefined) continue;
     sink.text(`${offset}\u0001${partition}\u0001`);
-    sink.bytes(line, 0, range.start - bodyMarkLength);
+    sink.bytes(buffer, from, range.start - bodyMarkLength);
     sink.text('}\u0001');
-    sink.bytes(line, range.start, range.end);
+    sink.bytes(buffer, range.start, range.end);
     if (sink.endRecord()) await sink.flush();
   }
   return { files: [sink], dead: [] };
@@ -85,16 +86,23 @@ export async function stageRaw(batch: Batch, path: string): Promise<Staged<reado
 export async function stageRows(batch: Batch, path: string): Promise<Staged<readonly [StagedFile]>> {
   await using sink = await Sink.open(path, 'x', 'x.v2');
   const dead: DeadRecord[] = [];
-  for (const { partition, offset, line } of recordsOf(batch, dead)) {
-    if (line[0] !== 123) {
-      dead.push({ partition, offset, reason: 'not a record of ours: it is no JSON object', bytes: line });
+  for (const { partition, offset, buffer, from, to } of recordsOf(batch, dead)) {
+    if (from === to || buffer[from] !== 123) {
+      dead.push({ partition, offset, reason: 'not a record of ours: it is no JSON object', bytes: buffer.subarray(from, to) });
       continue;
     }
-    sink.text(line[1] === 125 ? `{"o":${offset},"p":${partition}` : placed(offset, partition));
-    sink.bytes(line, 1);
+    sink.text(buffer[from + 1] === 125 ? `{"o":${offset},"p":${partition}` : placed(offset, partition));
+    sink.bytes(buffer, from + 1, to);
     if (sink.endRecord()) await sink.flush();
   }
   return { files: [sink], dead };
+}
+
+/** People put records back by their reason: the same words for all that one newer version wrote. */
+function whyForeign(line: Buffer): string {
+  const version = newerVersionOf(line);
+  return version === undefined ? `not a record of ours: it does not begin as an envelope of version ${envelopeVersion}`
+    : `a newer Watershed wrote it: an envelope of version ${version}, and this one knows version ${envelopeVersion}`;
 }
 
 const placed = (offset: bigint, partition: number): string => `{"o":${offset},"p":${partition},`;
@@ -113,35 +121,39 @@ export function recordAt(batch: Batch, partition: number, offset: bigint): Uint8
 }
 
 /** True for a record that `stagePosts` hands to DuckDB. */
-export function isStaged(line: Buffer): boolean {
-  return shapeOf(line) !== undefined;
+export function isStaged({ buffer, from, to }: Pick<StagedRecord, 'buffer' | 'from' | 'to'>): boolean {
+  return shapeOf(buffer, from, to) !== undefined;
 }
 
-function shapeOf(line: Buffer): (typeof prefixes)[number] | undefined {
-  return prefixes.find(({ bytes }) => {
-    // Compared here, byte by byte: most differ early, and a call out of JavaScript costs more than the comparison.
-    let at = 0;
-    while (at < bytes.length && line[at] === bytes[at]) at++;
-    return at === bytes.length && line.length > at;
-  });
+function shapeOf(buffer: Buffer, from: number, to: number): (typeof prefixes)[number] | undefined {
+  return prefixes.find(({ bytes }) => beginsWith(buffer, from, to, bytes));
 }
 
 const bodyMarkLength = ',"post":'.length;
 
+/** A record of a batch: `buffer[from, to)`. A view of each would cost more than the copy that is made of it. */
+export interface StagedRecord {
+  readonly partition: number;
+  readonly offset: bigint;
+  readonly buffer: Buffer;
+  readonly from: number;
+  readonly to: number;
+}
+
 /** The records of a batch in the order of their partitions; what the log calls poison is added to `dead` instead. */
-export function* recordsOf(batch: Batch, dead: DeadRecord[] = []): Generator<{ partition: number; offset: bigint; line: Buffer }> {
+export function* recordsOf(batch: Batch, dead: DeadRecord[] = []): Generator<StagedRecord> {
   for (const { partition, chunks } of batch.ranges) {
     for (const chunk of chunks) {
       const buffer = Buffer.from(chunk.lines.buffer, chunk.lines.byteOffset, chunk.lines.byteLength);
       const poison = new Map(chunk.poison.map((record) => [record.offset, record]));
-      let start = 0;
+      let from = 0;
       for (let index = 0; index < chunk.count; index++) {
-        const end = buffer.indexOf(10, start);
+        const to = buffer.indexOf(10, from);
         const offset = chunk.baseOffset + BigInt(index);
         const bad = poison.size === 0 ? undefined : poison.get(offset);
         if (bad !== undefined) dead.push({ partition, offset, reason: bad.reason, bytes: bad.bytes });
-        else yield { partition, offset, line: buffer.subarray(start, end) };
-        start = end + 1;
+        else yield { partition, offset, buffer, from, to };
+        from = to + 1;
       }
     }
   }
@@ -189,7 +201,7 @@ class Sink implements StagedFile, AsyncDisposable {
     this.#length += this.#buffer.write(text, this.#length, 'latin1');
   }
 
-  bytes(bytes: Buffer, from: number, to = bytes.length): void {
+  bytes(bytes: Buffer, from: number, to: number): void {
     this.#reserve(to - from);
     this.#length += bytes.copy(this.#buffer, this.#length, from, to);
   }

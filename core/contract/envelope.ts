@@ -1,4 +1,5 @@
 import { WatershedError } from '../errors.ts';
+import type { Slab } from '../slab.ts';
 
 /**
  * One line of topic `posts`: a small header around the source's own JSON, untouched.
@@ -35,7 +36,7 @@ export function encodeEnvelope(header: EnvelopeHeader, post: Uint8Array): Buffer
 }
 
 /** `encodeEnvelope` for many posts with one header, which is encoded once: a quarter of the time. */
-export function envelopeEncoder(header: EnvelopeHeader): (post: Uint8Array) => Buffer {
+export function envelopeEncoder(header: EnvelopeHeader, slab: Slab = Buffer.allocUnsafe): (post: Uint8Array) => Buffer {
   const head = Buffer.from(`${JSON.stringify({
     v: envelopeVersion,
     source: header.source,
@@ -45,7 +46,7 @@ export function envelopeEncoder(header: EnvelopeHeader): (post: Uint8Array) => B
     account: header.account,
   }).slice(0, -1)}${bodyMark.toString()}`);
   return (post) => {
-    const line = Buffer.allocUnsafe(head.length + post.length + 1);
+    const line = slab(head.length + post.length + 1);
     line.set(head);
     line.set(post, head.length);
     line[line.length - 1] = closeBrace;
@@ -59,23 +60,46 @@ export function envelopeEncoder(header: EnvelopeHeader): (post: Uint8Array) => B
 const closeBrace = 0x7d;
 const space = 0x20;
 
-/** Where the body begins and ends in a record, or undefined when it is no envelope of this version. */
-export function bodyRange(line: Uint8Array): { start: number; end: number } | undefined {
-  const buffer = Buffer.from(line.buffer, line.byteOffset, line.byteLength);
-  const mark = buffer.indexOf(bodyMark);
-  if (mark === -1 || buffer[buffer.length - 1] !== 125 || !buffer.subarray(0, prefix.length).equals(prefix)) return undefined;
-  return { start: mark + bodyMark.length, end: buffer.length - 1 };
+/**
+ * Where the body of the record `buffer[from, to)` begins and ends, or undefined when that is no envelope of this
+ * version.
+ */
+export function bodyRange(buffer: Buffer, from = 0, to = buffer.length): { start: number; end: number } | undefined {
+  if (buffer[to - 1] !== closeBrace || !beginsWith(buffer, from, to, prefix)) return undefined;
+  const mark = buffer.indexOf(bodyMark, from);
+  return mark === -1 || mark + bodyMark.length >= to ? undefined : { start: mark + bodyMark.length, end: to - 1 };
 }
 
 const prefix = Buffer.from(`{"v":${envelopeVersion},`);
 
+/** True where `buffer[from, to)` begins with `start` and is longer. */
+export function beginsWith(buffer: Buffer, from: number, to: number, start: Buffer): boolean {
+  // Compared here, byte by byte: most differ early, and a call out of JavaScript costs more than the comparison.
+  let at = 0;
+  while (at < start.length && buffer[from + at] === start[at]) at++;
+  return at === start.length && to - from > at;
+}
+
+/** The version of an envelope that only a newer Watershed understands, else undefined. */
+export function newerVersionOf(line: Uint8Array): number | undefined {
+  const version = Number(/^\{"v":(\d{1,9}),/.exec(Buffer.from(line.subarray(0, 20)).toString('latin1'))?.[1] ?? 0);
+  return version > envelopeVersion ? version : undefined;
+}
+
 /**
- * Parses a record wholly; throws `bad_request` when it is none. For tools and tests: the writer leaves this to DuckDB.
+ * Parses a record wholly; throws `bad_request` when it is none, `unsupported` when
+ * only a newer Watershed understands it. For tools and tests: the writer leaves this to DuckDB.
  */
 export function decodeEnvelope(line: Uint8Array): { header: EnvelopeHeader; post: Buffer } {
-  const range = bodyRange(line);
-  if (range === undefined) throw new WatershedError('bad_request', 'not an envelope of version 1');
   const buffer = Buffer.from(line.buffer, line.byteOffset, line.byteLength);
+  const range = bodyRange(buffer);
+  if (range === undefined) {
+    const version = newerVersionOf(line);
+    throw version === undefined ? new WatershedError('bad_request', `not an envelope of version ${envelopeVersion}`)
+      : new WatershedError('unsupported', `an envelope of version ${version}, and this Watershed knows version ${envelopeVersion}`, {
+        hint: 'put it back with the newer Watershed that knows it',
+      });
+  }
   const header = JSON.parse(`${buffer.toString('utf8', 0, range.start - bodyMark.length)}}`) as EnvelopeHeader;
   return { header, post: buffer.subarray(range.start, range.end) };
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '#core/clock.ts';
 import { recordBytesMax } from '#core/log/log.ts';
+import { createSlab } from '#core/slab.ts';
 import type { DeadItem, PostItem } from '../sources/source.ts';
 import { openBytes } from './bytes.ts';
 import { crisisLexRow, type CrisisLexColumns } from './crisislex.ts';
@@ -97,13 +98,13 @@ function readerOf(format: ArchiveFormat, from: number, atBegin: boolean, options
 
 function jsonPieces(format: Extract<ArchiveFormat, { shape: unknown }>, from: number, options: ArchiveOptions): Reader {
   const splitter = splitterFor(format.layout, { from, recordBytesMax });
-  const limits = { bodyBytesMax: recordBytesMax - headerBytesMax };
+  const take = { bodyBytesMax: recordBytesMax - headerBytesMax, slab: createSlab() };
   let position = from;
   return {
     push(chunk) {
       const { sink, piece } = collector(options);
       for (const record of splitter.push(chunk)) {
-        takeRecord(format.shape, record, sink, limits);
+        takeRecord(format.shape, record, sink, take);
         position = record.end;
       }
       return piece(position);
@@ -111,7 +112,7 @@ function jsonPieces(format: Extract<ArchiveFormat, { shape: unknown }>, from: nu
     end(damage) {
       const { sink, piece } = collector(options);
       for (const record of splitter.end()) {
-        if (damage === undefined) takeRecord(format.shape, record, sink, limits);
+        if (damage === undefined) takeRecord(format.shape, record, sink, take);
         else sink.dead({ kind: 'dead', reason: damage, bytes: record.bytes });
         position = record.end;
       }

@@ -4,6 +4,7 @@ import { envelopeEncoder } from '#core/contract/envelope.ts';
 import { encodeQuarantined } from '#core/contract/records.ts';
 import { isWatershedError } from '#core/errors.ts';
 import type { Log } from '#core/log/log.ts';
+import { createSlab } from '#core/slab.ts';
 import { openArchive, sniffArchive, type ArchiveBatch } from './archive.ts';
 import { placeKey, type Places } from './place.ts';
 
@@ -195,11 +196,14 @@ async function createAppender(log: Log, clock: Clock, signal: AbortSignal): Prom
 
 /** The records of posts; those that follow each other with the same header share the encoding of it. */
 function encodeAll(posts: ArchiveBatch['posts']): Buffer[] {
+  const slab = createSlab();
   let encode: ((body: Uint8Array) => Buffer) | undefined;
   return posts.map(({ source, format, events, receivedAtMs, body }, index) => {
     const before = posts[index - 1];
     const same = before?.source === source && before.format === format && before.events === events && before.receivedAtMs === receivedAtMs;
-    if (!same || encode === undefined) encode = envelopeEncoder({ source, format, events, receivedAt: new Date(receivedAtMs).toISOString(), account: '' });
+    if (!same || encode === undefined) {
+      encode = envelopeEncoder({ source, format, events, receivedAt: new Date(receivedAtMs).toISOString(), account: '' }, slab);
+    }
     return encode(body);
   });
 }

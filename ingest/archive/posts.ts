@@ -1,4 +1,5 @@
 import { messageOf } from '#core/errors.ts';
+import type { Slab } from '#core/slab.ts';
 import type { DeadItem, PostItem } from '../sources/source.ts';
 import type { RawRecord } from './records.ts';
 import type { PostShape } from './sniff.ts';
@@ -10,8 +11,12 @@ export interface PostSink {
   dropped(reason: string): void;
 }
 
-/** The largest body that fits into a record of the log with its header. */
-export type Limits = { readonly bodyBytesMax: number };
+export interface TakeOptions {
+  /** The largest body that fits into a record of the log with its header. */
+  readonly bodyBytesMax: number;
+  /** Memory for bodies that are not just a piece of the file; each has its own where nothing is said. */
+  readonly slab?: Slab;
+}
 
 // Messages of the streams that are no posts, by the one key they have.
 const notices: ReadonlySet<string> = new Set(['delete', 'limit', 'scrub_geo', 'status_withheld', 'user_withheld', 'disconnect',
@@ -22,13 +27,13 @@ const notices: ReadonlySet<string> = new Set(['delete', 'limit', 'scrub_geo', 's
  * is: whether it is sound is for the writer to find out, who parses it anyway. A bare v2 post becomes a response,
  * `{"data":…}`, and a page of posts one response each with the includes that belong to it.
  */
-export function takeRecord(shape: PostShape, record: RawRecord, sink: PostSink, limits: Limits): void {
+export function takeRecord(shape: PostShape, record: RawRecord, sink: PostSink, options: TakeOptions): void {
   const { bytes, bytesLength } = record;
-  if (bytesLength !== undefined || bytes.length > limits.bodyBytesMax) {
+  if (bytesLength !== undefined || bytes.length > options.bodyBytesMax) {
     sink.dead({ kind: 'dead', reason: 'it is too long for a record', bytes, bytesLength: bytesLength ?? bytes.length });
     return;
   }
-  if (bytes[0] === openBracket) return takeParsed(shape, bytes, sink);
+  if (bytes[0] === openBracket) return takeParsed(shape, bytes, sink, options);
   if (bytes[0] !== openBrace || bytes[bytes.length - 1] !== closeBrace) {
     sink.dead({ kind: 'dead', reason: 'it is no JSON object', bytes });
     return;
@@ -36,8 +41,8 @@ export function takeRecord(shape: PostShape, record: RawRecord, sink: PostSink, 
   const { key, next } = firstKey(bytes);
   if (notices.has(key)) sink.dropped(`a notice, no post: ${key}`);
   else if (key === 'data' && next === openBrace) sink.post('x.v2', bytes);
-  else if (key === 'data' || shape === 'v2.response') takeParsed(shape, bytes, sink);
-  else takeBare(shape, bytes, sink);
+  else if (key === 'data' || shape === 'v2.response') takeParsed(shape, bytes, sink, options);
+  else takeBare(shape, bytes, sink, options);
 }
 
 const openBrace = 0x7b;
@@ -47,11 +52,14 @@ const quote = 0x22;
 const colon = 0x3a;
 const keyBytesMax = 32;
 const dataBegins = Buffer.from('{"data":');
-const dataEnds = Buffer.from('}');
 
-function takeBare(shape: PostShape, bytes: Uint8Array, sink: PostSink): void {
-  if (shape === 'v1') sink.post('x.v1', bytes);
-  else sink.post('x.v2', Buffer.concat([dataBegins, bytes, dataEnds]));
+function takeBare(shape: PostShape, bytes: Uint8Array, sink: PostSink, { slab = Buffer.allocUnsafe }: TakeOptions): void {
+  if (shape === 'v1') return sink.post('x.v1', bytes);
+  const body = slab(dataBegins.length + bytes.length + 1);
+  body.set(dataBegins);
+  body.set(bytes, dataBegins.length);
+  body[body.length - 1] = closeBrace;
+  sink.post('x.v2', body);
 }
 
 /** The first key of an object and the byte that its value begins with; no key where it is long, escaped or none. */
@@ -71,7 +79,7 @@ function skipSpaces(bytes: Buffer, from: number): number {
   return at;
 }
 
-function takeParsed(shape: PostShape, bytes: Buffer, sink: PostSink): void {
+function takeParsed(shape: PostShape, bytes: Buffer, sink: PostSink, options: TakeOptions): void {
   let parsed: unknown;
   try {
     parsed = parse(bytes.toString('utf8'));
@@ -80,11 +88,11 @@ function takeParsed(shape: PostShape, bytes: Buffer, sink: PostSink): void {
     return;
   }
   if (Array.isArray(parsed)) {
-    for (const one of parsed) takeElement(shape, one, sink);
-  } else takeElement(shape, parsed, sink, bytes);
+    for (const one of parsed) takeElement(shape, one, sink, options);
+  } else takeElement(shape, parsed, sink, options, bytes);
 }
 
-function takeElement(shape: PostShape, one: unknown, sink: PostSink, whole?: Buffer): void {
+function takeElement(shape: PostShape, one: unknown, sink: PostSink, options: TakeOptions, whole?: Buffer): void {
   const bytes = (): Buffer => whole ?? Buffer.from(JSON.stringify(one) ?? '');
   if (!isObject(one)) {
     sink.dead({ kind: 'dead', reason: 'it is no JSON object', bytes: bytes() });
@@ -94,7 +102,7 @@ function takeElement(shape: PostShape, one: unknown, sink: PostSink, whole?: Buf
   if (notices.has(key) && !('data' in one)) sink.dropped(`a notice, no post: ${key}`);
   else if (Array.isArray(one['data'])) takePage(one['data'], one, sink);
   else if ('data' in one) sink.post('x.v2', bytes());
-  else takeBare(shape === 'v1' ? 'v1' : 'v2.bare', bytes(), sink);
+  else takeBare(shape === 'v1' ? 'v1' : 'v2.bare', bytes(), sink, options);
 }
 
 /** A page of posts as one response each. Copying all includes for each would make its size quadratic. */

@@ -88,7 +88,7 @@ test('bad records are dead with their bytes, and the good ones around them land'
   expect(rows.map((row) => Buffer.from(row['bytes'] as Uint8Array).toString('hex'))).toEqual(bad.map((bytes) => bytes.toString('hex')));
   expect(rows.map((row) => row['reason'])).toEqual([
     'not a record of ours: it does not begin as an envelope of version 1',
-    'not a record of ours: it does not begin as an envelope of version 1',
+    'a newer Watershed wrote it: an envelope of version 2, and this one knows version 1',
     'it is not valid JSON in UTF-8',
     'it has no valid id',
     'it has no valid id',

@@ -92,10 +92,11 @@ async function findDead(batch: Batch, files: readonly StagedFile[], { connection
   const seen = new Set((await rowsOf(connection, 'select distinct log_partition as p, log_offset as o from projected'))
     .map((row) => `${Number(row['p'])}/${String(row['o'])}`));
   const alreadyDead = new Set(dead.map(({ partition, offset }) => `${partition}/${offset}`));
-  for (const { partition, offset, line } of recordsOf(batch)) {
+  for (const one of recordsOf(batch)) {
+    const { partition, offset, buffer, from, to } = one;
     const place = `${partition}/${offset}`;
-    if (seen.has(place) || alreadyDead.has(place) || !isStaged(line)) continue;
-    dead.push({ partition, offset, reason: 'it is not valid JSON in UTF-8', bytes: line });
+    if (seen.has(place) || alreadyDead.has(place) || !isStaged(one)) continue;
+    dead.push({ partition, offset, reason: 'it is not valid JSON in UTF-8', bytes: buffer.subarray(from, to) });
   }
   return dead;
 }
