@@ -161,6 +161,9 @@ export async function gapsOf({ lake }: Stage): Promise<Gap[]> {
   const rows = await lake.rows<{ source: string; event_id: string | null; since: string; until: string; filled: boolean; said: boolean }>(
     `select source, event_id, since, until, bool_or(filled_at is not null) as filled, bool_or(detail is not null) as said from journal
      where kind = 'gap' group by source, event_id, since, until`);
-  return rows.filter(({ filled }) => !filled).map(({ source, event_id: event, since, until: end, said }) => (
+  // One that a kill left behind was told again, up to a later time, by the next start.
+  const isLeft = ({ source, event_id: event, since, until: end, said }: typeof rows[number]): boolean => !said
+    && rows.some((other) => other.source === source && other.event_id === event && other.since === since && other.until > end);
+  return rows.filter((row) => !row.filled && !isLeft(row)).map(({ source, event_id: event, since, until: end, said }) => (
     { source, event, sinceMs: Date.parse(since), untilMs: Date.parse(end), isFinal: said }));
 }

@@ -70,7 +70,7 @@ export async function start(setting: Setting = {}): Promise<Run> {
     posts: () => items.filter((item): item is PostItem => item.kind === 'post').map((item) => Buffer.from(item.body).toString('utf8')),
     cursor: () => items.findLast((item) => item.kind === 'cursor')?.cursor,
     async until(condition, stepMs = 100) {
-      const deadline = Date.now() + 15_000;
+      const deadline = Date.now() + 40_000;
       while (!condition()) {
         if (Date.now() > deadline) throw new Error(`never: ${condition.toString()}\n${JSON.stringify(journal())} ${items.length} items`);
         if (setting.alive === true) fake.keepAlive();

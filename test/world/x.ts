@@ -38,6 +38,8 @@ export interface FakeX extends AsyncDisposable {
   /** Streams that were opened so far. */
   opened(): number;
   connected(): boolean;
+  /** Bytes that wait to be taken, beyond what the sockets of the system hold. */
+  waitingBytes(): number;
   /** Published: found by search from now on, and delivered where a rule matches. */
   publish(post: FakePost): void;
   /** A post with words of this text, told by the seed. */
@@ -196,6 +198,7 @@ export async function startFakeX(options: FakeXOptions = {}): Promise<FakeX> {
     token, rules, requests, delivered, missed,
     opened: () => opened,
     connected: () => stream !== undefined,
+    waitingBytes: () => stream?.writableLength ?? 0,
     makePost(text, createdAtMs = now()) {
       const number = Math.floor(random() * 1000);
       return { id: String(nextId++), text, lang: 'en', createdAtMs, author: { id: String(10_000 + number), username: `person${number}` } };

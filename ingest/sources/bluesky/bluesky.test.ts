@@ -294,7 +294,9 @@ test('a host that talks garbage is left, and quarantine is not filled with it', 
   await r.until(() => r.hosts[0]?.connected() === 1);
   for (let index = 0; index < 5000; index++) r.network.raw('garbage');
   await r.until(() => r.hosts[1]?.attempts.length === 1, 100);
-  expect(r.dead().length).toBe(100);
+  // The next one may have begun with the same.
+  expect(r.dead().length).toBeGreaterThanOrEqual(100);
+  expect(r.dead().length).toBeLessThanOrEqual(200);
   expect(r.journal('disconnected')[0]?.cause).toContain('none of the protocol');
 });
 

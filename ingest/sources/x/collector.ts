@@ -31,6 +31,8 @@ export interface Collector {
   readonly events: EventFeed;
   readonly signal: AbortSignal;
   readonly keeper: RuleKeeper;
+  /** How far X's clock is ahead of ours. */
+  readonly skewMs: () => number;
   readonly filler: GapFiller;
   readonly backoff: Backoff;
   readonly rulesBackoff: Backoff;
@@ -127,11 +129,9 @@ async function fillUnruled(collector: Collector, ids: readonly string[], isConne
 export async function fillLoss(collector: Collector, untilMs: number): Promise<void> {
   const { state, lossCause } = collector;
   const sinceMs = state.aliveAtMs;
-  if (sinceMs !== undefined && sinceMs < untilMs) {
-    const events = await missedBetween(collector, sinceMs, untilMs);
-    if (events.length > 0) await startFill(collector, { sinceMs, untilMs, cause: lossCause, events });
-  }
+  const events = sinceMs === undefined || sinceMs >= untilMs ? [] : await missedBetween(collector, sinceMs, untilMs);
   state.aliveAtMs = untilMs;
+  if (sinceMs !== undefined && events.length > 0) await startFill(collector, { sinceMs, untilMs, cause: lossCause, events });
 }
 
 /** The events of a loss, also those that were paused or have ended since; each part of an event that was changed. */
@@ -174,7 +174,11 @@ export function resumeFills(collector: Collector): void {
 /** So many at once: a connection that is lost faster than gaps can be filled is no reason to hold ever more. */
 const fillsMax = 200;
 
-/** The gap is told before this resolves, hence before any cursor behind it; filling goes on beside the stream. */
+/**
+ * The gap is in the state before anything else happens, so that a cursor that is told meanwhile knows it; it is told
+ * together with a cursor, so that a kill in between hardly ever leaves one in the journal that nobody fills any more.
+ * Filling goes on beside the stream.
+ */
 async function startFill(collector: Collector, gap: Gap): Promise<void> {
   const { channel, state } = collector;
   const gaps = state.gaps ??= [];
@@ -183,6 +187,7 @@ async function startFill(collector: Collector, gap: Gap): Promise<void> {
   gaps.push(pending);
   await channel.put(gapItem(gap, {}));
   fillBeside(collector, gap, pending);
+  await tellCursor(collector);
 }
 
 /** A gap whose filling is cut short by our own stop stays in the state, for the next start. */

@@ -7,7 +7,8 @@ import { type Answer, type Failure, failureOf, networkFailure, requireAllowed } 
 /** What a stream gives: a line that is no keep-alive, or a pulse when all that came until then has been given. */
 export type StreamItem =
   | { readonly kind: 'line'; readonly bytes: Buffer; readonly bytesLength?: number }
-  | { readonly kind: 'pulse'; readonly atMs: number };
+  /** `isBehind`: what comes may have been waiting for us, and says nothing of now. */
+  | { readonly kind: 'pulse'; readonly atMs: number; readonly isBehind: boolean };
 
 /** A stream that X has opened. Items come as fast as they are taken: what is not taken stays with X. */
 export interface Connection {
@@ -25,6 +26,10 @@ export interface ConnectOptions {
 
 /** X sends at least `\r\n` every 20 s; two more for the way. */
 const silenceMsMax = 22_000;
+/** Whoever takes no item for so long holds X back. */
+const heldBackMs = 2_000;
+/** What had been waiting for us comes at once; after such a wait nothing is left of it. */
+const caughtUpMs = 1_000;
 const connectTimeoutMs = 10_000;
 const headersTimeoutMs = 30_000;
 /** A post with everything in it is some ten kilobytes; what is longer than this is no post. */
@@ -79,17 +84,22 @@ function reading(
     items: (async function* items(): AsyncGenerator<StreamItem> {
       const splitter = lineSplitter({ from: 0, recordBytesMax: lineBytesMax });
       const chunks = body[Symbol.asyncIterator]();
+      let isBehind = false;
       try {
         for (;;) {
+          const askedAtMs = clock.monotonic();
           // Time counts only while we wait for X: a consumer that is slow must not look like a silent stream.
           const cancel = clock.timer(silenceMsMax, onSilence);
           const next = await chunks.next().finally(cancel);
           if (next.done === true) break;
           const atMs = clock.now();
+          const takenAtMs = clock.monotonic();
+          isBehind &&= takenAtMs - askedAtMs < caughtUpMs;
           for (const { bytes, bytesLength } of splitter.push(Buffer.from(next.value))) {
             yield { kind: 'line', bytes, ...(bytesLength === undefined ? {} : { bytesLength }) };
           }
-          yield { kind: 'pulse', atMs };
+          yield { kind: 'pulse', atMs, isBehind };
+          isBehind ||= clock.monotonic() - takenAtMs >= heldBackMs;
         }
         // A line that the end has cut off is lost; the gap that follows covers it.
       } catch (error) {

@@ -15,15 +15,17 @@ export async function followConnection(collector: Collector, connection: Connect
   const over = new AbortController();
   const rules = keepRules(collector, AbortSignal.any([collector.signal, over.signal]));
   let toldAtMs = clock.monotonic();
+  let newestMs = Number.NEGATIVE_INFINITY;
   try {
     for await (const item of connection.items) {
       if (rules.failed() || collector.signal.aborted) break;
       if (item.kind === 'line') {
-        const failure = await handleLine(collector, item);
+        const { failure, createdAtMs } = await handleLine(collector, item);
         if (failure !== undefined) return failure;
+        newestMs = Math.max(newestMs, (createdAtMs ?? newestMs) - collector.skewMs());
         if (budget.spent(clock.now())) return ownFailure(ownReasons.budgetSpent);
       } else {
-        state.aliveAtMs = item.atMs;
+        state.aliveAtMs = item.isBehind ? Math.max(state.aliveAtMs ?? 0, Math.min(newestMs, item.atMs)) : item.atMs;
         if (collector.current.length === 0) return ownFailure(ownReasons.nothingToFollow);
         if (clock.monotonic() - toldAtMs < cursorEveryMs) continue;
         toldAtMs = clock.monotonic();
@@ -41,11 +43,19 @@ function ownFailure(cause: string): Failure {
   return { kind: 'network', cause, detail: '' };
 }
 
-/** What a line is becomes an item; a failure where X says with it that the connection ends. */
-async function handleLine(collector: Collector, line: Extract<StreamItem, { kind: 'line' }>): Promise<Failure | undefined> {
+interface Handled {
+  /** Where X says with this line that the connection ends. */
+  readonly failure?: Failure;
+  /** By X's clock, of a post. */
+  readonly createdAtMs?: number | undefined;
+}
+
+/** What a line is becomes an item. */
+async function handleLine(collector: Collector, line: Extract<StreamItem, { kind: 'line' }>): Promise<Handled> {
   const { bytes, bytesLength } = line;
-  const dead = async (reason: string): Promise<undefined> => {
+  const dead = async (reason: string): Promise<Handled> => {
     await collector.channel.put({ kind: 'dead', reason, bytes, ...(bytesLength === undefined ? {} : { bytesLength }) });
+    return {};
   };
   if (bytesLength !== undefined) return dead('it is too long for a post');
   const message = readMessage(bytes);
@@ -60,12 +70,12 @@ async function handleLine(collector: Collector, line: Extract<StreamItem, { kind
           .map((id) => ({ id, matched: matcher.matchedTerms(id, message.matchable) }));
       if (matches.length === 0) options.onDropped?.(ownReasons.nothingToFollow);
       else await channel.put({ kind: 'post', source: 'x', format: 'x.v2', events: matches, receivedAtMs, body: bytes });
-      return undefined;
+      return { createdAtMs: message.createdAtMs };
     }
     case 'error': {
       const { title: cause, detail } = message;
-      if (/operational-disconnect/i.test(cause)) return { kind: 'network', cause, detail };
-      if (/TooManyConnections|ConnectionException|UsageCap/i.test(cause)) return { kind: 'rate_limited', cause, detail };
+      if (/operational-disconnect/i.test(cause)) return { failure: { kind: 'network', cause, detail } };
+      if (/TooManyConnections|ConnectionException|UsageCap/i.test(cause)) return { failure: { kind: 'rate_limited', cause, detail } };
       return dead(`an error that X sent: ${cause}`);
     }
     case 'unknown':

@@ -2,7 +2,7 @@ import type { MatchablePost } from '#core/match/matcher.ts';
 
 /** What one line of the stream, or one post of a search, turned out to be. */
 export type Message =
-  | { readonly kind: 'post'; readonly rules: readonly MatchedRule[]; readonly matchable: MatchablePost }
+  | { readonly kind: 'post'; readonly rules: readonly MatchedRule[]; readonly matchable: MatchablePost; readonly createdAtMs: number | undefined }
   /** X closes the connection, or says why it will: `title` such as operational-disconnect or ConnectionException. */
   | { readonly kind: 'error'; readonly title: string; readonly detail: string }
   /** JSON of a type that we do not know: kept for people to look at, and no reason to stop. */
@@ -25,7 +25,9 @@ export function readMessage(line: Buffer): Message {
   if (!isObject(parsed)) return { kind: 'broken', reason: 'it is no JSON object' };
   const { data } = parsed;
   if (isObject(data) && typeof data['id'] === 'string' && typeof data['text'] === 'string') {
-    return { kind: 'post', rules: rulesOf(parsed['matching_rules']), matchable: matchableOf(data, parsed['includes']) };
+    const createdAtMs = typeof data['created_at'] === 'string' ? Date.parse(data['created_at']) : Number.NaN;
+    return { kind: 'post', rules: rulesOf(parsed['matching_rules']), matchable: matchableOf(data, parsed['includes']),
+      createdAtMs: Number.isNaN(createdAtMs) ? undefined : createdAtMs };
   }
   const error = listOf(parsed['errors'])[0] ?? (typeof parsed['title'] === 'string' ? parsed : undefined);
   if (error !== undefined) {

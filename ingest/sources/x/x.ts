@@ -42,6 +42,7 @@ async function* read(
   const collector: Collector = {
     options, state, budget, channel, signal, events: input.events,
     keeper: createRuleKeeper(api),
+    skewMs: api.skewMs,
     filler: createGapFiller({ api, clock: options.clock, budget }),
     backoff: createBackoff(),
     rulesBackoff: createBackoff(),
