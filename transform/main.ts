@@ -7,6 +7,7 @@ import { WatershedError } from '#core/errors.ts';
 import type { Foundation } from '#core/main.ts';
 import { jobNames, type Queue } from '#core/queue/queue.ts';
 import type { Service } from '#core/service.ts';
+import { heldSnapshots } from '#warehouse/backup/hold.ts';
 import { openDuck } from '#warehouse/duck.ts';
 import type { Warehouse } from '#warehouse/main.ts';
 import { upkeepLimits } from '#warehouse/upkeep/plan.ts';
@@ -35,7 +36,7 @@ export interface Transform extends AsyncDisposable {
 export async function openTransform(
   foundation: Foundation, warehouse: Warehouse, queue: Queue, more: readonly JobDefinition[] = [],
 ): Promise<Transform> {
-  const { config, dataDir, store, clock, random, log, metrics, logger } = foundation;
+  const { config, dataDir, database, store, clock, random, log, metrics, logger } = foundation;
   await using stack = new AsyncDisposableStack();
   const classifier = stack.use(await openClassifier(config, clock));
   const duck = stack.use(
@@ -67,6 +68,7 @@ export async function openTransform(
       context: lake,
       duck,
       retentionMs: upkeepRetentionMs(config),
+      held: () => heldSnapshots(database),
       limits: { ...upkeepLimits, hotBytesMax: config.WATERSHED_HOT_BYTES },
       logger: logger.child('upkeep'),
       metrics,

@@ -4,6 +4,7 @@ import { systemClock, systemRandom } from '#core/clock.ts';
 import { catalogName, type TableName } from '#core/contract/tables.ts';
 import { WatershedError } from '#core/errors.ts';
 import { orphanAgeMs, upkeepRetentionMs } from '#transform/main.ts';
+import { heldSnapshots } from '#warehouse/backup/hold.ts';
 import { openPostgresCatalog } from '#warehouse/catalog/postgres.ts';
 import { openDuck } from '#warehouse/duck.ts';
 import { createTableCache } from '#warehouse/table/files.ts';
@@ -45,6 +46,7 @@ does it now, beside a running server or without one, and files every day that is
       catalog: openPostgresCatalog(lake.database, { catalogName }), store: lake.store, clock: systemClock, random: systemRandom, cache: createTableCache(),
     };
     const retentionMs = upkeepRetentionMs(config);
+    const held = () => heldSnapshots(lake.database);
     if (values['only'] === 'orphans') return await sweep(input, wanted, { context, minAgeMs: orphanAgeMs(config), signal: input.signal });
     const only = pieceOf(values['only']);
     const limits = { ...limitsByHand, hotBytesMax: config.WATERSHED_HOT_BYTES };
@@ -61,7 +63,7 @@ does it now, beside a running server or without one, and files every day that is
     const done: UpkeepDone[] = [];
     for (const table of wanted) {
       input.note(`${table} …`);
-      done.push(await keepTable({ context, duck, retentionMs, limits, only, signal: input.signal }, table));
+      done.push(await keepTable({ context, duck, retentionMs, held, limits, only, signal: input.signal }, table));
     }
     show(input, done);
     return 0;

@@ -116,6 +116,18 @@ describe('the Postgres log', () => {
     expect(held.reduce((sum, { count }) => sum + count, 0)).toBe(Number(next));
   });
 
+  test('who reads the topic in a long transaction, as a backup does, holds up no append, not even one that needs a new slice', async () => {
+    await using log = createPostgresLog(database, systemClock, { sliceMs: 60 });
+    await log.ensureTopic('posts', 1);
+    await log.append('posts', 0, records('x'));
+    const before = await slices('posts');
+    await database.transaction(async (sql) => {
+      await sql.query('select count(*) from watershed.log_batch');
+      await fillSlices(log, 'posts', 0, before + 2);
+    });
+    expect(await slices('posts')).toBeGreaterThanOrEqual(before + 2);
+  });
+
   test('a reader goes on across slices, also when those it has read are dropped', async () => {
     await using log = createPostgresLog(database, systemClock, { sliceMs: 60 });
     await log.ensureTopic('posts', 1);

@@ -64,8 +64,11 @@ export async function makeSlice(database: Database, topic: string, sliceMs: numb
       ...slices.filter(({ from }) => from > now).map(({ from }) => from),
     );
     const bound = (ms: number): string => `'${new Date(ms).toISOString()}'`;
+    // Made beside and then attached: `partition of` would wait for everybody who reads the topic, a backup among them,
+    // and all appends behind it (PostgreSQL manual, 5.12.2.2).
     await sql.execute(
-      `create table watershed.log_${topic}_${start} partition of watershed.log_${topic}
+      `create table watershed.log_${topic}_${start} (like watershed.log_${topic} including all);
+       alter table watershed.log_${topic} attach partition watershed.log_${topic}_${start}
          for values from (${bound(start)}) to (${bound(end)})`,
     );
   });

@@ -4,13 +4,20 @@ import { execFile } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { systemClock } from '#core/clock.ts';
+import { systemClock, systemRandom } from '#core/clock.ts';
+import { catalogName } from '#core/contract/tables.ts';
 import { openDatabase } from '#core/database/database.ts';
 import { openFileStore } from '#core/store/file.ts';
 import type { Store } from '#core/store/store.ts';
 import { openLake, type BackupLake } from '#test/backup-lake.ts';
 import { startPostgres, type TestPostgres } from '#test/services/postgres.ts';
+import { openPostgresCatalog } from '../catalog/postgres.ts';
+import { openDuck } from '../duck.ts';
+import { createTableCache } from '../table/files.ts';
+import { upkeepLimits } from '../upkeep/plan.ts';
+import { keepTable } from '../upkeep/upkeep.ts';
 import { backUp } from './backup.ts';
+import { heldSnapshots } from './hold.ts';
 import { restore } from './restore.ts';
 
 let postgres: TestPostgres;
@@ -93,6 +100,47 @@ test('what nobody names may go while the backup runs, and older snapshots are no
   expect(lists).toContain('posts');
   expect(new Set(lists).size).toBe(lists.length);
 }, 60_000);
+
+test('a backup that takes longer than what was replaced is kept holds what it reads, while all else goes on', async () => {
+  const { database, store } = lake.foundation;
+  const catalog = openPostgresCatalog(database, { catalogName });
+  await using duck = await openDuck({ staging: join(lake.folder, 'upkeep'), memoryBytes: 2 ** 28, threads: 1 });
+  const before = { posts: hash(await lake.rows('posts')), batches: hash(await rowsIn(lake.foundation.databaseUrl, 'watershed.log_batch')) };
+  const path = join(work, 'long.tar.zst');
+  const folder = join(work, 'long');
+  const gone: number[] = [];
+  const attempts: string[] = [];
+  /** An hour in the life of the lake: everything is merged, and what it replaced has long expired. */
+  const anHour = async (at: number): Promise<void> => {
+    await lake.append(at, 20);
+    await lake.land();
+    let nowMs = Date.now() + 3_600_000;
+    const clock = { ...systemClock, now: () => nowMs };
+    const context = { catalog, store, clock, random: systemRandom, cache: createTableCache() };
+    for (let run = 0; run < 12; run++) { // the ten newest snapshots stay in any case
+      await lake.append(at + 40 + run, 1);
+      await lake.land();
+      nowMs += 3_600_000;
+      const done = await keepTable({ context, duck, retentionMs: 300_000, held: () => heldSnapshots(database),
+        limits: { ...upkeepLimits, mergeFilesMin: 2 }, signal: new AbortController().signal }, 'posts');
+      gone.push(done.deletedFiles);
+    }
+  };
+  const slow: Store = { ...store, size: async (key) => {
+    if (key.endsWith('.parquet') && attempts.length === 0) {
+      attempts.push(key);
+      await anHour(5000);
+    }
+    return store.size(key);
+  } };
+  await backUp(path, { database, store: slow, clock: systemClock });
+  expect(gone.reduce((sum, files) => sum + files, 0)).toBeGreaterThan(0);
+  expect(await heldSnapshots(database)).toEqual(new Set());
+  const url = await postgres.createDatabase();
+  await restoreTo({ url, folder }, path);
+  await using copy = await openLake(url, { WAREHOUSE_URI: `file://${join(folder, 'lake')}` });
+  expect({ posts: hash(await copy.rows('posts')), batches: hash(await rowsIn(url, 'watershed.log_batch')) }).toEqual(before);
+}, 120_000);
 
 test('no file of the restored lake names the place it came from', async () => {
   const place = await freshPlace();

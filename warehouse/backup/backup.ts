@@ -4,6 +4,7 @@ import { isWatershedError, WatershedError } from '#core/errors.ts';
 import type { Store } from '#core/store/store.ts';
 import { partBytesMax, writeArchive, type Member } from './archive.ts';
 import { dumpDatabase, type DatabaseAbout } from './dump.ts';
+import { holdSnapshots } from './hold.ts';
 import { reach, type FoundObject } from './objects.ts';
 
 /** What a backup says of itself, in its index. */
@@ -32,7 +33,10 @@ export interface BackupOptions {
   readonly onProgress?: (progress: { readonly objects: number; readonly of: number; readonly bytes: number }) => void;
 }
 
-/** Each time that something a table named was gone before it was read, the backup begins anew at a later moment. */
+/**
+ * Each time that something a table named was gone before it was read, the backup begins anew at a later moment. Our own
+ * upkeep leaves the snapshots that a backup holds; that of other engines does not know of it.
+ */
 const attempts = 5;
 
 /**
@@ -45,18 +49,20 @@ const attempts = 5;
 export async function backUp(path: string, options: BackupOptions): Promise<BackupAbout> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await options.database.transaction((sql) => backUpOnce(path, sql, options));
+      // A transaction of its own, for it lasts as long as the copying.
+      return await options.database.transaction((holding) =>
+        options.database.transaction((sql) => backUpOnce(path, sql, holding, options)));
     } catch (error) {
       if (attempt === attempts || !isWatershedError(error, 'conflict')) throw error;
     }
   }
 }
 
-async function backUpOnce(path: string, sql: Sql, { store, clock, signal, onProgress }: BackupOptions): Promise<BackupAbout> {
+async function backUpOnce(path: string, sql: Sql, holding: Sql, { store, clock, signal, onProgress }: BackupOptions): Promise<BackupAbout> {
   await sql.execute('set transaction isolation level repeatable read, read only');
   const { logKind, tables, views } = await readLake(sql);
   const createdAt = new Date(clock.now()).toISOString();
-  const found = await reach(store, tables, views).catch(goneMeanwhile);
+  const found = await reach(store, tables, views, (ids) => holdSnapshots(holding, ids)).catch(goneMeanwhile);
   // What a job names now it replaces with its next commit, some seconds from here.
   const early = new Map(found.trimmed);
   for (const key of found.named) early.set(key, await store.get(key).catch(goneMeanwhile));
@@ -67,6 +73,8 @@ async function backUpOnce(path: string, sql: Sql, { store, clock, signal, onProg
       signal?.throwIfAborted();
       yield member;
     }
+    // The rows are read. Held on to, their snapshot would keep the database from tidying up until the last object.
+    await sql.execute('commit; begin');
     let bytes = 0;
     for (const object of found.objects) {
       let parts = 0;

@@ -35,18 +35,23 @@ const order: readonly ObjectKind[] = ['plain', 'manifest', 'list', 'metadata'];
 /**
  * Everything that the newest snapshots of tables (and what branches and tags name) reach, and what lies in the store
  * beside the tables. Older snapshots are left out: in a lake that is written to, upkeep takes some of their files away
- * each half minute, and no backup would come to its end.
+ * each half minute, and no backup would come to its end. `hold` is called with the snapshots before their files are
+ * looked for.
  */
-export async function reach(store: Store, locations: readonly string[], views: readonly string[]): Promise<Reach> {
+export async function reach(
+  store: Store, locations: readonly string[], views: readonly string[], hold: (snapshots: readonly bigint[]) => Promise<void>,
+): Promise<Reach> {
   const found = new Map<string, ObjectKind>();
   const folders: string[] = [];
   const trimmed = new Map<string, Uint8Array>();
   const values = new Set<string>();
   let positionDeletes = false;
   for (const location of views) found.set(storeKey(store, location), 'metadata');
-  for (const location of locations) {
+  const states = new Map<string, TableMetadata>();
+  for (const location of locations) states.set(location, withoutHistory(await loadMetadata(store, createTableCache(), location)));
+  await hold([...states.values()].flatMap(({ snapshots }) => snapshots.map((snapshot) => snapshot['snapshot-id'])));
+  for (const [location, metadata] of states) {
     const cache = createTableCache();
-    const metadata = withoutHistory(await loadMetadata(store, cache, location));
     found.set(storeKey(store, location), 'metadata');
     trimmed.set(storeKey(store, location), metadataBytes(location, metadata));
     for (const value of Object.values(metadata.properties)) values.add(value);

@@ -15,6 +15,8 @@ export interface Retention {
   readonly olderThanMs: number;
   /** So many of the newest of branch main stay whatever their age; at least 1. */
   readonly keep: number;
+  /** These stay, too: somebody reads them. */
+  readonly held?: ReadonlySet<bigint>;
 }
 
 /**
@@ -39,8 +41,9 @@ export function expireSnapshots(metadata: TableMetadata, retention: Retention): 
   };
 }
 
-function keptSnapshots(metadata: TableMetadata, { olderThanMs, keep }: Retention): ReadonlySet<bigint> {
-  const kept = new Set<bigint>();
+function keptSnapshots(metadata: TableMetadata, { olderThanMs, keep, held }: Retention): ReadonlySet<bigint> {
+  const ids = metadata.snapshots.map((snapshot) => snapshot['snapshot-id']);
+  const kept = new Set(ids.filter((id) => held?.has(id) === true));
   const ancestors = new Set<bigint>();
   for (const [name, ref] of Object.entries(metadata.refs)) {
     let snapshot = snapshotById(metadata, ref['snapshot-id']);

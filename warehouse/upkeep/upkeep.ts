@@ -23,6 +23,8 @@ export interface UpkeepOptions {
    * longer than any statement or job reads.
    */
   readonly retentionMs: number;
+  /** Snapshots that stay whatever their age, because a backup reads them. */
+  readonly held?: () => Promise<ReadonlySet<bigint>>;
   readonly limits?: UpkeepLimits;
   /** Only this one of the pieces. */
   readonly only?: UpkeepPiece | undefined;
@@ -97,8 +99,9 @@ async function noteFiled({ context }: UpkeepOptions, table: TableName): Promise<
     { ...base, properties: { ...base.properties, [overFiledProperty]: String(context.clock.now()) } }));
 }
 
-async function expire({ context, retentionMs }: UpkeepOptions, table: TableName): Promise<Pick<UpkeepDone, 'expiredSnapshots' | 'deletedFiles'>> {
-  const retention = retentionOf(await loadTable(context, table), context.clock.now() - retentionMs);
+async function expire({ context, retentionMs, held }: UpkeepOptions, table: TableName): Promise<Pick<UpkeepDone, 'expiredSnapshots' | 'deletedFiles'>> {
+  const metadata = await loadTable(context, table);
+  const retention = { ...retentionOf(metadata, context.clock.now() - retentionMs), ...held === undefined ? {} : { held: await held() } };
   const expired = await commitExpire(context, { namespace: storeNamespace, name: table }, retention);
   let deletedFiles = 0;
   for (const path of expired.files) {
