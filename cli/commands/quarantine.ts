@@ -10,19 +10,27 @@ import { textOption, type Command, type CommandInput } from '../command.ts';
 export const quarantineCommand: Command = {
   name: 'quarantine',
   summary: 'See records that could not be kept, and put them back mended',
-  usage: 'list [--rows] [--json] | show ID | replay ID [--file FILE]',
+  usage: 'list [--rows] [--json] | show ID | replay ID [--file FILE] | replay --reason TEXT',
   help: `
 list counts them by reason and component; with --rows it names each (the newest 100). show prints the bytes of one as they are, and on standard
 error why they are here. replay puts the record back into its topic: as it is, or mended, from FILE. In topic posts a record is an envelope
-around the source's own JSON, on one line. What was put back stays in the table, with the time.
+around the source's own JSON, on one line. What was put back stays in the table, with the time. With --reason all go back, as they are, whose reason
+begins so and that were not put back before: after an upgrade, what a newer version had written while this one still ran.
   watershed quarantine show posts/0/1234 > record.json
-  watershed quarantine replay posts/0/1234 --file record.json`,
-  options: { rows: { type: 'boolean' }, json: { type: 'boolean' }, file: { type: 'string' } },
+  watershed quarantine replay posts/0/1234 --file record.json
+  watershed quarantine replay --reason 'a newer Watershed wrote it'`,
+  options: { rows: { type: 'boolean' }, json: { type: 'boolean' }, file: { type: 'string' }, reason: { type: 'string' } },
   async run(input) {
     const [action = 'list', id, ...more] = input.positionals;
-    if (more.length > 0 || !['list', 'show', 'replay'].includes(action) || (id === undefined) !== (action === 'list')) {
-      throw new WatershedError('bad_request', `there is no quarantine ${input.positionals.join(' ')}`, { hint: 'list, show ID or replay ID' });
+    const reason = textOption(input, 'reason');
+    const all = action === 'replay' && reason !== undefined && reason !== '';
+    if (more.length > 0 || !['list', 'show', 'replay'].includes(action) || (id === undefined) !== (action === 'list' || all)
+      || (reason !== undefined && (!all || textOption(input, 'file') !== undefined))) {
+      throw new WatershedError('bad_request', `there is no quarantine ${input.positionals.join(' ')}`, {
+        hint: 'list, show ID, replay ID or replay --reason TEXT',
+      });
     }
+    if (all) return replayAll(input, reason);
     if (action === 'list') return list(input);
     const record = await find(input, id ?? '');
     return action === 'show' ? show(input, record) : replay(input, record);
@@ -41,12 +49,9 @@ async function list(input: CommandInput): Promise<number> {
 }
 
 async function find(input: CommandInput, id: string): Promise<Quarantined> {
-  const answer: unknown = parseLossless(await ask(input, `select "at", component, reason, topic, "partition", bytes, bytes_length, replayed_at
-    from lake.quarantine where ${quarantineIdSql} = $1 order by "at" desc limit 1`, [id]));
-  const rows: unknown = typeof answer === 'object' && answer !== null ? Reflect.get(answer, 'rows') : undefined;
-  const row: unknown = Array.isArray(rows) ? rows[0] : undefined;
-  if (!Array.isArray(row)) throw new WatershedError('not_found', `there is no record ${id} in quarantine`, { hint: '`watershed quarantine list --rows` names them' });
-  const cells = row.map((value: unknown) => value === null || value === undefined ? undefined : String(value));
+  const [cells] = await rowsOf(input, `select "at", component, reason, topic, "partition", bytes, bytes_length, replayed_at
+    from lake.quarantine where ${quarantineIdSql} = $1 order by "at" desc limit 1`, [id]);
+  if (cells === undefined) throw new WatershedError('not_found', `there is no record ${id} in quarantine`, { hint: '`watershed quarantine list --rows` names them' });
   const [at = '', component = '', reason = '', topic = '', partition, bytes = '', length = '0', replayedAt] = cells;
   return {
     id, at, component, reason, topic, bytes: Buffer.from(bytes, 'base64'), bytesLength: Number(length), replayedAt,
@@ -77,6 +82,33 @@ async function replay(input: CommandInput, record: Quarantined): Promise<number>
   });
   input.note(`${record.id} is back, as ${place}`);
   return 0;
+}
+
+/** All of one reason; what cannot go back is told and stays. Exit code 1 where there is such a record. */
+async function replayAll(input: CommandInput, reason: string): Promise<number> {
+  const found = await rowsOf(input, `select ${quarantineIdSql} from lake.quarantine
+    where replayed_at is null and substr(reason, 1, length($1)) = $1 order by "at", 1`, [reason]);
+  await using client = await openClient(input.config);
+  let refused = 0;
+  for (const [id = ''] of found) {
+    input.signal.throwIfAborted();
+    await putBack(client, await find(input, id)).catch((cause: unknown) => {
+      if (!isWatershedError(cause) || !['bad_request', 'conflict', 'unsupported'].includes(cause.code)) throw cause;
+      refused += 1;
+      input.note(`${id} stays: ${cause.message}${cause.hint === undefined ? '' : ` (${cause.hint})`}`);
+    });
+  }
+  input.note(found.length === 0 ? 'none that was not put back has a reason that begins so; `watershed quarantine list` tells the reasons'
+    : `${found.length - refused} of ${found.length} records are back`);
+  return refused === 0 ? 0 : 1;
+}
+
+/** The cells as text. */
+async function rowsOf(input: CommandInput, sql: string, params: readonly unknown[]): Promise<(string | undefined)[][]> {
+  const answer: unknown = parseLossless(await ask(input, sql, params));
+  const rows: unknown = typeof answer === 'object' && answer !== null ? Reflect.get(answer, 'rows') : undefined;
+  const text = (value: unknown): string | undefined => value === null || value === undefined ? undefined : String(value);
+  return (Array.isArray(rows) ? rows : []).map((row: unknown) => Array.isArray(row) ? row.map(text) : []);
 }
 
 async function ask({ config, signal }: CommandInput, sql: string, params: readonly unknown[]): Promise<string> {

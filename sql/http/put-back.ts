@@ -1,7 +1,7 @@
 import { decodeEnvelope } from '#core/contract/envelope.ts';
 import { encodeRecord } from '#core/contract/records.ts';
 import type { Clock } from '#core/clock.ts';
-import { messageOf, WatershedError } from '#core/errors.ts';
+import { isWatershedError, messageOf, WatershedError } from '#core/errors.ts';
 import { type Log, type Topic, topics } from '#core/log/log.ts';
 
 /** A record that was set aside, as `lake.quarantine` tells of it. */
@@ -25,7 +25,8 @@ export const quarantineIdSql = `(case when "offset" is null then 'quarantine' el
 
 /**
  * Puts a record back into its topic, as it is or mended, and says so in the table. Resolves to its new place. Errors:
- * `conflict` where it was put back already; `bad_request` where it would come straight back.
+ * `conflict` where it was put back already; `bad_request` where it would come straight back; `unsupported` where only a
+ * newer Watershed understands it.
  */
 export async function putBack({ log, clock }: { log: Log; clock: Clock }, record: Quarantined, mended?: Buffer): Promise<string> {
   const { id, partition: origin } = record;
@@ -60,6 +61,7 @@ function trimEnd(bytes: Buffer): Buffer {
 /** What would come straight back is refused here. */
 function check(topic: Topic, bytes: Buffer): void {
   const refuse = (cause: unknown): never => {
+    if (isWatershedError(cause, 'unsupported')) throw cause;
     throw new WatershedError('bad_request', `this is no record of topic ${topic}: ${messageOf(cause)}`, {
       cause, hint: 'mend it first: it is one line of JSON',
     });

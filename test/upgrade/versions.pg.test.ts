@@ -155,7 +155,7 @@ test('log: envelopes of 0.1.0 and those with more members land; one of a version
   expect((await lake.rows('posts')).length - postsBefore).toBe(known.length + more.length - 1);
   const dead = await lake.rows('quarantine');
   expect(dead.length - deadBefore).toBe(1);
-  const told = dead.filter((row) => row.includes('it does not begin as an envelope of version 1'));
+  const told = dead.filter((row) => row.includes('a newer Watershed wrote it: an envelope of version 2'));
   // Where `watershed quarantine replay` finds it, byte by byte, for the program that can read it.
   expect(told.filter((row) => row.replaceAll(/\\+x22/g, '"').includes(after))).toHaveLength(1);
 }, 120_000);
