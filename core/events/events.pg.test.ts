@@ -51,7 +51,7 @@ test('an event has an id that is made once from its name and never used again, a
   expect((await registry.get('boulder-flood-2')).name).toBe('Colorado flood');
 });
 
-test('EPIC g1 weakness 2 and g2 weakness 7: everything about an event can be changed, and who changed what when is kept', async () => {
+test('peers g1 2, peers g2 7: everything about an event can be changed, and who changed what when is kept', async () => {
   const made = await make('Boulder flood');
   expect(made).toMatchObject({ version: 1, status: 'active', createdBy: 'ana', start: null });
   await registry.edit(made.id, { rule: { any: ['flood', '#boulderflood'] }, start: '2026-11-24T10:00:00+01:00' }, 'ben');

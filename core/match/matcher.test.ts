@@ -7,7 +7,7 @@ const matched = (rule: Rule, post: MatchablePost | string): readonly string[] | 
   compileRules([{ id: 'e', rule }]).match(typeof post === 'string' ? { texts: [post] } : post)[0]?.matched;
 const found = (term: string, text: string): boolean => matched({ any: [term] }, text) !== undefined;
 
-test('EPIC g1 weakness 4: "art" is not in "heart"', () => {
+test('peers g1 4: "art" is not in "heart"', () => {
   expect(found('art', 'my heart')).toBe(false);
   expect(found('art', 'modern ART!')).toBe(true);
   expect(found('art', '#art')).toBe(true);
@@ -61,11 +61,11 @@ test.each([
   expect(found(term, text)).toBe(expected);
 });
 
-test('EPIC g1 weakness 5: the terms that matched are told, not all of the rule', () => {
+test('peers g1 5: the terms that matched are told, not all of the rule', () => {
   expect(matched({ any: ['Flood', 'fire', '#Rain'], all: ['boulder'] }, 'FLOOD in #rain, Boulder')).toEqual(['Flood', '#Rain', 'boulder']);
 });
 
-test('EPIC g1 weakness 4: quoted texts, hashtags, addresses are looked into as well', () => {
+test('peers g1 4: quoted texts, hashtags, addresses are looked into as well', () => {
   const rule = { any: ['flood', '#flood'] };
   expect(matched(rule, { texts: ['look at this', 'the flood is here'] })).toEqual(['flood']);
   expect(matched(rule, { texts: [''], hashtags: ['Flood'] })).toEqual(['flood', '#flood']);
@@ -78,7 +78,7 @@ test('a phrase does not reach from one text into the next', () => {
   expect(matched({ any: ['"flash flood"'] }, { texts: ['a flash', 'flood'] })).toBeUndefined();
 });
 
-test('EPIC g2 weakness 4: a keyword is looked for in what people wrote, not in the JSON around it', () => {
+test('peers g2 4: a keyword is looked for in what people wrote, not in the JSON around it', () => {
   const matcher = compileRules([{ id: 'e', rule: { any: ['text', 'id', 'user'] } }]);
   expect(matcher.match({ texts: ['hello'] })).toEqual([]);
 });

@@ -5,7 +5,7 @@ import { runOracle } from './run.ts';
 // On a quiet machine two minutes; each deed is done at least once, however crowded it is.
 jest.setTimeout(1_200_000);
 
-test('EPIC g1 weakness 6, g2 weaknesses 1 and 3: whatever fails, every post of both networks is in the table once, or in a gap on record', async () => {
+test('peers g1 6, peers g2 1, peers g2 3: whatever fails, every post of both networks is in the table once, or in a gap on record', async () => {
   const { wrong, history, ...report } = await runOracle({ seed: 11, seconds: 60, apart: true });
   if (wrong.length > 0) throw new Error(`${wrong.slice(0, 20).join('\n')}\n${history.join('\n')}`);
   expect(report.found).toBeGreaterThan(300);

@@ -140,7 +140,7 @@ describe('one broker', () => {
     expect(() => open({ brokers: 'a:b:c,' })).toThrow(/not the address/);
   });
 
-  test('a broker that is killed and comes back in the middle of appends has each record once, in order', async () => {
+  test('peers g2 6: a broker that is killed and comes back in the middle of appends has each record once, in order', async () => {
     await using patient = open({ retryForMs: 60_000 });
     await patient.ensureTopic('killed', 1);
     const written: string[] = [];

@@ -43,7 +43,7 @@ test('nothing is connected before the first event asks for it', async () => {
   await r.until(() => r.hosts[0]?.connected() === 1);
 });
 
-test('EPIC g2 weakness 2: a changed keyword is in force with the next message, on the same connection', async () => {
+test('peers g2 2: a changed keyword is in force with the next message, on the same connection', async () => {
   await using r = await run();
   await r.until(() => r.hosts[0]?.connected() === 1);
   r.network.post({ text: 'fire' });
@@ -59,7 +59,7 @@ test('EPIC g2 weakness 2: a changed keyword is in force with the next message, o
   expect(r.hosts[0]?.attempts.length).toBe(1);
 });
 
-test('EPIC g1 weakness 1: an event that is paused takes nothing more, and nothing of the pause when it goes on', async () => {
+test('peers g1 1: an event that is paused takes nothing more, and nothing of the pause when it goes on', async () => {
   await using r = await run();
   await r.until(() => r.hosts[0]?.connected() === 1);
   const before = r.network.post({ text: 'flood' });
@@ -78,7 +78,7 @@ test('EPIC g1 weakness 1: an event that is paused takes nothing more, and nothin
   expect(new Set(r.posts())).toEqual(new Set([`${before.id} flood`, `${after.id} flood`]));
 });
 
-test('EPIC g1 weakness 9: deletions and the going of accounts are told, and that they come back', async () => {
+test('peers g1 9: deletions and the going of accounts are told, and that they come back', async () => {
   await using r = await run();
   await r.until(() => r.hosts[0]?.connected() === 1);
   const post = r.network.post({ text: 'flood' });

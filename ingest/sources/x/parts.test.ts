@@ -5,7 +5,7 @@ import { createBudget, nextMonthMs, parseState } from './state.ts';
 
 const november = Date.UTC(2026, 10, 20);
 
-describe('back-off by kind of error', () => {
+describe('sources 3.1: back-off by kind of error', () => {
   const waits = (kind: Parameters<ReturnType<typeof createBackoff>['after']>[0], count: number): number[] => {
     const backoff = createBackoff();
     return Array.from({ length: count }, () => backoff.after(kind));
@@ -33,7 +33,7 @@ describe('back-off by kind of error', () => {
   });
 });
 
-describe('answers that are no success', () => {
+describe('sources 3.1: answers that are no success', () => {
   test('429 waits for x-rate-limit-reset by the clock of the server, not by ours', () => {
     const date = 'Fri, 20 Nov 2026 12:00:00 GMT';
     const reset = String(Date.parse(date) / 1000 + 300);
@@ -62,7 +62,7 @@ describe('answers that are no success', () => {
   });
 });
 
-describe('lines of the stream', () => {
+describe('sources 3.1 and 3.2: lines of the stream', () => {
   const read = (value: unknown): ReturnType<typeof readMessage> => readMessage(Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)));
   test('a post with everything a rule can see, of quoted and reposted posts too', () => {
     const message = read({
@@ -94,7 +94,7 @@ describe('lines of the stream', () => {
   });
 });
 
-describe('the budget of posts per month', () => {
+describe('sources 3.1: the budget of posts per month', () => {
   test('stops before the limit by what may be on its way, and begins anew with the month', () => {
     const state = parseState(undefined, november);
     const budget = createBudget(state, 1000);

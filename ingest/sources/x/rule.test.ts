@@ -4,7 +4,7 @@ import { compileRule, queryLengthMax, ruleLengthMax } from './rule.ts';
 
 const compiled = (rule: Parameters<typeof compileRule>[0]): string[] => compileRule(rule, ruleLengthMax);
 
-test('terms, phrases, hashtags, accounts, languages, places', () => {
+test('sources 3.1: terms, phrases, hashtags, accounts, languages, places', () => {
   expect(compiled({ any: ['flood', '"high river"', '#abflood'] })).toEqual(['("flood" OR "high river" OR #abflood)']);
   expect(compiled({ any: ['flood'], all: ['calgary'], none: ['#jobs', 'hiring'] })).toEqual(['"flood" "calgary" -#jobs -"hiring"']);
   expect(compiled({ any: ['flood'], accounts: ['@cityofcalgary', '12345', 'nws.bsky.social'] }))
@@ -14,11 +14,11 @@ test('terms, phrases, hashtags, accounts, languages, places', () => {
     .toEqual(['"flood" (place_country:CA OR place:"los angeles" OR bounding_box:[-118.9 33.7 -117.6 34.8])']);
 });
 
-test('accents stay as they are written, for X compares them exactly', () => {
+test('sources 3.1: accents stay as they are written, for X compares them exactly', () => {
   expect(compiled({ any: ['São', '“Zürich West”', '#Bogotá'] })).toEqual(['("São" OR "Zürich West" OR #Bogotá)']);
 });
 
-test('words that are operators elsewhere are only words', () => {
+test('sources 3.1: words that are operators elsewhere are only words', () => {
   expect(compiled({ any: ['OR', 'and', 'sample'] })).toEqual(['("OR" OR "and" OR "sample")']);
 });
 
@@ -29,7 +29,7 @@ test('a rule with nothing to look for, and one of other networks only, is refuse
     .toThrow(expect.objectContaining({ code: 'bad_request', message: expect.stringContaining('too long for X') }));
 });
 
-test('500 terms and 40 places become several rules, each short enough', () => {
+test('sources 3.1: 500 terms and 40 places become several rules, each short enough', () => {
   const any = Array.from({ length: 500 }, (_, index) => `term${index}`);
   const places = Array.from({ length: 40 }, (_, index) => `place number ${index}`);
   for (const lengthMax of [ruleLengthMax, queryLengthMax]) {

@@ -7,7 +7,7 @@ jest.setTimeout(20_000);
 
 const ourRules = (rules: readonly { value: string; tag: string }[]): [string, string][] => rules.map(({ value, tag }) => [tag, value]);
 
-test('X says to which events a post belongs, our matcher which terms matched, also in what it quotes', async () => {
+test('sources 3.1: X says to which events a post belongs, our matcher which terms matched, also in what it quotes', async () => {
   await using run = await start({ events: [flood, crisis('calgary', ['calgary', '"high river"'])] });
   await run.until(() => run.fake.connected());
   run.fake.publish({ ...run.fake.makePost('Flood in High River &amp; Calgary'), quotedText: 'stay safe #ABflood' });
@@ -20,7 +20,7 @@ test('X says to which events a post belongs, our matcher which terms matched, al
   ]);
 });
 
-test('a changed event is a changed rule: added before the old one is deleted, without a new connection', async () => {
+test('sources 3.1: a changed event is a changed rule, for tags cannot be changed: added before the old one is deleted, without a new connection', async () => {
   await using run = await start();
   await run.until(() => run.fake.connected());
   run.fake.requests.length = 0;
@@ -35,7 +35,7 @@ test('a changed event is a changed rule: added before the old one is deleted, wi
   expect(run.fake.opened()).toBe(1);
 });
 
-test('what is right at X is left alone, and so are rules that somebody else made', async () => {
+test('sources 3.2: what is right at X is left alone, and so are rules that somebody else made', async () => {
   await using fake = await startFakeX();
   fake.rules.push({ id: '1', value: '("flood" OR #abflood)', tag: 'watershed:flood/0' }, { id: '2', value: 'cats', tag: 'a colleague' },
     { id: '3', value: '"old"', tag: 'watershed:gone/0' });
@@ -80,7 +80,7 @@ test('a rule that becomes that of another event, is shared, and is shared no mor
   expect(deletions).toHaveLength(1); // of "fire": "flood" and "rain" were there all the time that somebody asked for them
 });
 
-test('a rule that X refuses is told with its event, once, and the others are in force', async () => {
+test('sources 3.1: a rule that X refuses is told with its event, once, and the others are in force', async () => {
   await using run = await start({ events: [flood, crisis('refused', ['bad']), crisis('long', ['x'], { rule: {
     any: ['x'], all: Array.from({ length: 100 }, (_, index) => `needed-word-number-${index}`) } })] });
   await run.until(() => run.fake.connected());
@@ -95,7 +95,7 @@ test('a rule that X refuses is told with its event, once, and the others are in 
   expect(refused()).toHaveLength(2);
 });
 
-test('where X has room for no more rules, the old ones make room for the new', async () => {
+test('sources 3.1: where X has room for no more rules, the old ones make room for the new', async () => {
   await using run = await start({ ruleCap: 2, events: [crisis('a', ['a']), crisis('b', ['b'])] });
   await run.until(() => run.fake.connected());
   run.feed.set([crisis('c', ['c']), crisis('d', ['d'])]);
@@ -144,7 +144,7 @@ test('rules that X does not take are tried again at its pace, while the stream g
     .toEqual([expect.stringContaining('503'), expect.stringContaining('429')]);
 });
 
-test('EPIC g1 weakness 3 and g2 weakness 2: no post is lost while keywords change again and again', async () => {
+test('peers g1 3, peers g2 2: no post is lost while keywords change again and again', async () => {
   await using run = await start({ seed: 3 });
   await run.until(() => run.fake.connected());
   for (let version = 2; version < 12; version++) {

@@ -8,7 +8,7 @@ const hourMs = 3600_000;
 const startMs = Date.UTC(2026, 10, 20, 12);
 const idsOf = (bodies: readonly string[]): string[] => bodies.map((body) => JSON.parse(body).data.id);
 
-test('a restart is a gap from the last sign of life, filled page by page; what was told before is not asked for', async () => {
+test('sources 3.1 and 3.2: a restart is a gap from the last sign of life, filled page by page; what was told before is not asked for', async () => {
   let nowMs = startMs;
   await using fake = await startFakeX({ now: () => nowMs, pageSize: 2 });
   let cursor: string | undefined;
@@ -63,7 +63,7 @@ test('an event that began in the past is filled from its begin, once, and no fur
   expect(run.journal('gap')).toHaveLength(4);
 });
 
-test('a gap stays on record as not filled where the plan has no search, or the search fails for good', async () => {
+test('sources 3.1: a gap stays on record as not filled where the plan has no search, or the search fails for good', async () => {
   await using run = await start({ manual: true, alive: true });
   await run.until(() => run.fake.connected() && run.journal('connected').length === 1);
   run.fake.answer('search', { status: 403, body: { title: 'Client Forbidden', detail: 'not your plan' } }, { status: 400, body: { title: 'Invalid Request' } });
@@ -77,7 +77,7 @@ test('a gap stays on record as not filled where the plan has no search, or the s
   await run.until(() => run.posts().length === 1);
 });
 
-test('a search that is limited goes on when the window ends', async () => {
+test('sources 3.1: a search that is limited goes on when the window ends', async () => {
   await using run = await start({ manual: true, alive: true });
   await run.until(() => run.fake.connected() && run.journal('connected').length === 1);
   run.fake.end();
@@ -100,7 +100,7 @@ test('a clock that is an hour ahead asks for no future and misses nothing', asyn
   expect(idsOf(run.posts())).toContain(lost.id);
 });
 
-test('collecting stops before the budget of the month is passed, says until when, and what it misses is a gap', async () => {
+test('sources 3.1: collecting stops before the budget of the month is passed, says until when, and what it misses is a gap', async () => {
   let nowMs = Date.UTC(2026, 10, 30, 23, 50);
   await using fake = await startFakeX({ now: () => nowMs });
   await using run = await start({ on: fake, manual: true, alive: true, startMs: nowMs, postsPerMonth: 100 });

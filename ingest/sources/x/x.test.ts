@@ -7,7 +7,7 @@ jest.setTimeout(20_000);
 
 // Each test is named after a trap of X's documentation or of twitter-api-v2's stream (facts/sources.md §3.1 and §3.2).
 
-test('a character cut at a chunk border stays whole, whatever the chunks', async () => {
+test('sources 3.2: a character cut at a chunk border stays whole, whatever the chunks', async () => {
   await using run = await start({ seed: 7 });
   await run.until(() => run.fake.connected());
   const texts = Array.from({ length: 60 }, (_, index) => `flood 👩‍👩‍👦‍👦 洪水 مرحبا ${index} #abflood`);
@@ -19,7 +19,7 @@ test('a character cut at a chunk border stays whole, whatever the chunks', async
   expect(run.posts().map((body) => JSON.parse(body).data.text)).toEqual([...texts, 'flood 🐍']);
 });
 
-test('EPIC g2 weakness 1: keep-alives are passed over and take no post with them, alone in a chunk, within one, and several', async () => {
+test('peers g2 1, sources 3.2: keep-alives are passed over and take no post with them, alone in a chunk, within one, and several', async () => {
   await using run = await start();
   await run.until(() => run.fake.connected());
   run.fake.keepAlive();
@@ -34,7 +34,7 @@ test('EPIC g2 weakness 1: keep-alives are passed over and take no post with them
   expect(run.items.filter((item) => item.kind === 'dead')).toEqual([]);
 });
 
-test('EPIC g1 weakness 7: a stream without a byte for 20 s is given up within 25 s; one with keep-alives is not', async () => {
+test('peers g1 7, sources 3.1 and 3.2: a stream without a byte for 20 s is given up within 25 s; one with keep-alives is not', async () => {
   await using run = await start({ manual: true });
   await run.until(() => run.fake.connected() && run.journal('connected').length === 1);
   const openedAt = run.clock?.now() ?? 0;
@@ -53,7 +53,7 @@ test('EPIC g1 weakness 7: a stream without a byte for 20 s is given up within 25
   expect(run.journal('disconnected')[0]).toMatchObject({ cause: 'silent' });
 });
 
-test('a slow consumer is no silent stream, and holds the reader back', async () => {
+test('sources 3.2: a slow consumer is no silent stream, and holds the reader back', async () => {
   let taken = 0;
   const gate = Promise.withResolvers<void>();
   await using run = await start({ manual: true, consume: async (item) => {
@@ -70,7 +70,7 @@ test('a slow consumer is no silent stream, and holds the reader back', async () 
   expect(run.posts()).toEqual(run.fake.delivered.map(({ json }) => json));
 });
 
-test('an operational disconnect within the stream is survived, and what was missed is a gap that search fills', async () => {
+test('sources 3.1: an operational disconnect within the stream is survived, and what was missed is a gap that search fills', async () => {
   await using run = await start({ manual: true });
   await run.until(() => run.fake.connected());
   run.fake.publish(run.fake.makePost('flood before'));
@@ -93,7 +93,7 @@ test('an operational disconnect within the stream is survived, and what was miss
 });
 
 test.each([['ended without a word', 'closed by X', (fake: FakeX) => fake.end()],
-  ['broken off', 'UND_ERR_SOCKET', (fake: FakeX) => fake.break()]])('a stream %s is opened again at once', async (_, cause, cut) => {
+  ['broken off', 'UND_ERR_SOCKET', (fake: FakeX) => fake.break()]])('sources 3.1: a stream %s is opened again at once', async (_, cause, cut) => {
   await using run = await start({ manual: true });
   await run.until(() => run.fake.connected() && run.journal('connected').length === 1);
   cut(run.fake);
@@ -101,7 +101,7 @@ test.each([['ended without a word', 'closed by X', (fake: FakeX) => fake.end()],
   expect(run.journal('disconnected')[0]).toMatchObject({ cause });
 });
 
-test('a stream that closes again and again is no tight loop', async () => {
+test('sources 3.2: a stream that closes again and again is no tight loop, and is opened each time', async () => {
   await using run = await start({ manual: true });
   const began = run.clock?.now() ?? 0;
   for (let turn = 1; turn <= 12; turn++) {
@@ -112,7 +112,7 @@ test('a stream that closes again and again is no tight loop', async () => {
   expect((run.clock?.now() ?? 0) - began).toBeGreaterThanOrEqual(10 * 11 / 2 * 250);
 });
 
-test('EPIC g1 weakness 7: 503, 429 with and without a reset header, TooManyConnections: survived, each at its own pace', async () => {
+test('peers g1 7, sources 3.1 and 3.2: 503, 429 with and without a reset header, TooManyConnections: survived, each at its own pace', async () => {
   await using run = await start({ manual: true });
   const { fake } = run;
   const began = run.clock?.now() ?? 0;
@@ -135,7 +135,7 @@ test('EPIC g1 weakness 7: 503, 429 with and without a reset header, TooManyConne
   expect(run.journal('rate_limited').map(({ cause }) => cause)).toEqual(['Too Many Requests', 'TooManyConnections', 'TooManyConnections']);
 });
 
-test('409 means that the stream has no rules: they are set again', async () => {
+test('sources 3.1: 409 means that the stream has no rules: they are set again', async () => {
   await using run = await start({ manual: true });
   await run.until(() => run.fake.connected());
   run.fake.rules.length = 0;
@@ -144,7 +144,7 @@ test('409 means that the stream has no rules: they are set again', async () => {
   expect(run.journal('disconnected').map(({ cause }) => cause)).toContain('RuleConfigurationIssue');
 });
 
-test('a ConnectionException that arrives within the stream is no post', async () => {
+test('sources 3.2: a ConnectionException that arrives within the stream is no post', async () => {
   await using run = await start({ manual: true });
   await run.until(() => run.fake.connected());
   run.fake.raw(`${JSON.stringify(tooMany)}\r\n`);
@@ -153,7 +153,7 @@ test('a ConnectionException that arrives within the stream is no post', async ()
   expect(run.posts()).toEqual([]);
 });
 
-test('EPIC g1 weakness 7: unknown messages, broken JSON, wrong encoding and an endless line are set aside, and the stream goes on', async () => {
+test('peers g1 7, sources 3.1: unknown messages, broken JSON, wrong encoding and an endless line are set aside, and the stream goes on', async () => {
   await using run = await start();
   await run.until(() => run.fake.connected());
   run.fake.raw('{"system":{"lag":3}}\r\n{"data":{"id":"1"\r\n<html>\r\n');
@@ -167,7 +167,7 @@ test('EPIC g1 weakness 7: unknown messages, broken JSON, wrong encoding and an e
   expect(run.fake.opened()).toBe(1);
 });
 
-test('duplicates and any order are passed on as they come: keeping a post once is the writer\'s business', async () => {
+test('sources 3.1: duplicates and any order are passed on as they come: keeping a post once is the writer\'s business', async () => {
   await using run = await start();
   await run.until(() => run.fake.connected());
   const post = run.fake.makePost('flood twice');
@@ -191,7 +191,7 @@ test('a revoked token, and a plan without the stream, end it too', async () => {
   expect(await run.ended).toMatchObject({ code: 'unauthorized', message: expect.stringContaining('Client Forbidden') });
 });
 
-test('EPIC g1 weakness 8: the token is in the header of requests and nowhere else', async () => {
+test('peers g1 8, sources 3.2: the token is in the header of requests and nowhere else', async () => {
   await using run = await start({ manual: true });
   const { fake } = run;
   fake.answer('rules', { status: 503, body: `echo ${fake.token}` });
