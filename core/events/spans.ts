@@ -15,7 +15,9 @@ interface Row { readonly id: string; readonly state: State; readonly since: Date
  * How the events of a source were followed between two instants (ms), by their history: what a collector that was away
  * has missed is told by the rules of then, not of now. Pauses are left out, and so are events that were deleted since.
  */
-export async function readSpans(sql: Sql, source: CollectorName, sinceMs: number, untilMs: number): Promise<EventSpan[]> {
+export async function readSpans(
+  sql: Sql, source: CollectorName, sinceMs: number, untilMs: number,
+): Promise<EventSpan[]> {
   const rows = await sql.query<Row>(
     `select h.event_id as id, h.after as state, h.at as since, h.until
      from (select *, lead(at) over (partition by event_id order by version) as until from watershed.event_history) h
@@ -25,7 +27,7 @@ export async function readSpans(sql: Sql, source: CollectorName, sinceMs: number
      order by h.event_id, h.version`, [new Date(sinceMs), new Date(untilMs), source]);
   const spans: EventSpan[] = [];
   for (const { id, state: { rule, start, end }, since, until } of rows) {
-    const span = { id, rule, start, end, sinceMs: since.getTime(), untilMs: until === null ? Number.POSITIVE_INFINITY : until.getTime() };
+    const span = { id, rule, start, end, sinceMs: since.getTime(), untilMs: until?.getTime() ?? Number.POSITIVE_INFINITY };
     const before = spans.at(-1);
     const goesOn = before?.id === id && before.untilMs === span.sinceMs && sameToCollect(before, span);
     if (goesOn) spans.pop();

@@ -82,7 +82,8 @@ async function keepRules(collector: Collector): Promise<void> {
       const readUs = Math.max(collector.readUs, collector.state.timeUs ?? 0);
       if (readUs > 0) collector.earlier = await readEarlier(collector, readUs - rewindOtherHostUs);
     }
-    const learned = learnHandles(collector, events, either).then((complete) => clock.sleep(complete ? handleRefreshMs : handleRetryMs, either));
+    const learned = learnHandles(collector, events, either)
+      .then((complete) => clock.sleep(complete ? handleRefreshMs : handleRetryMs, either));
     learned.catch(() => undefined);
     await Promise.race([changed, learned]);
     round.abort();
@@ -90,7 +91,9 @@ async function keepRules(collector: Collector): Promise<void> {
 }
 
 /** True when all handles are known. */
-async function learnHandles(collector: Collector, events: readonly CrisisEvent[], signal: AbortSignal): Promise<boolean> {
+async function learnHandles(
+  collector: Collector, events: readonly CrisisEvent[], signal: AbortSignal,
+): Promise<boolean> {
   const { changed, unknown } = await collector.handles.learn(events, signal);
   if (changed && !signal.aborted) useRules(collector, events);
   return unknown.length === 0;
@@ -156,7 +159,8 @@ async function followLive(
       const earlier = collector.earlier?.match(post, timeUs) ?? [];
       return [...matches, ...earlier.filter(({ id }) => !matches.some((match) => match.id === id))];
     },
-    onFirst: (timeUs) => loss.lastUs === undefined ? [] : [gapBefore(timeUs, Math.max(loss.lastUs, state.timeUs ?? 0), loss, clock.now())],
+    onFirst: (timeUs) => loss.lastUs === undefined ? []
+      : [gapBefore(timeUs, Math.max(loss.lastUs, state.timeUs ?? 0), loss, clock.now())],
     onTime(timeUs) {
       collector.readUs = timeUs;
       if (collector.earlier !== undefined && timeUs >= collector.earlier.untilUs) collector.earlier = undefined;

@@ -42,7 +42,8 @@ export const keptUs = 36 * 3_600_000_000;
 
 /** The events that a post of this time belongs to. `sinceUs`: from when on an event takes posts. */
 export function matchesOf(
-  collector: Collector, matcher: Matcher, post: MatchablePost, timeUs: number, sinceUs: (id: string) => number | undefined,
+  collector: Collector, matcher: Matcher, post: MatchablePost, timeUs: number,
+  sinceUs: (id: string) => number | undefined,
 ): EventMatch[] {
   return matcher.match(post).filter(({ id }) => {
     const event = collector.current.find((one) => one.id === id);

@@ -15,7 +15,8 @@ export interface Earlier {
  */
 export async function readEarlier(collector: Collector, sinceUs: number): Promise<Earlier | undefined> {
   const { feed, handles, signal, options: { clock } } = collector;
-  const spans = (await feed.during(sinceUs / 1000, clock.now(), signal)).filter(({ untilMs }) => untilMs <= clock.now());
+  const spans = (await feed.during(sinceUs / 1000, clock.now(), signal))
+    .filter(({ untilMs }) => untilMs <= clock.now());
   if (spans.length === 0) return undefined;
   // An event may have had several rules: each is matched by a name of its own.
   const matcher = compileRules(handles.translate(spans.map((span, index) => ({ ...span, id: String(index) }))));
@@ -27,7 +28,8 @@ export async function readEarlier(collector: Collector, sinceUs: number): Promis
       if (span === undefined) return [];
       const { id, start, end, sinceMs, untilMs } = span;
       const timeMs = timeUs / 1000;
-      const isTheirs = timeMs >= sinceMs && timeMs < untilMs && (start === null || timeMs >= Date.parse(start)) && (end === null || timeMs < Date.parse(end));
+      const isTheirs = timeMs >= sinceMs && timeMs < untilMs
+        && (start === null || timeMs >= Date.parse(start)) && (end === null || timeMs < Date.parse(end));
       return isTheirs ? [{ id, matched: matched.map((term) => handles.writtenAs(term)) }] : [];
     }),
   };

@@ -34,7 +34,9 @@ export interface Handles {
    * Asks for what is not known yet; true when something was learned. Handles that nobody could be asked for are in
    * `unknown`.
    */
-  learn(events: readonly CrisisEvent[], signal: AbortSignal): Promise<{ readonly changed: boolean; readonly unknown: readonly string[] }>;
+  learn(
+    events: readonly CrisisEvent[], signal: AbortSignal,
+  ): Promise<{ readonly changed: boolean; readonly unknown: readonly string[] }>;
   /** From an identity message; true when a rule is concerned. */
   tell(did: string, handle: string): boolean;
 }

@@ -89,7 +89,8 @@ export async function reconcile(collector: Collector, signal: AbortSignal, isCon
     const before = new Set(collector.inForce?.split(' '));
     collector.inForce = key;
     collector.rulesBackoff.reset();
-    await fillUnruled(collector, current.filter((event) => !before.has(versionOf(event))).map(({ id }) => id), isConnected);
+    const news = current.filter((event) => !before.has(versionOf(event))).map(({ id }) => id);
+    await fillUnruled(collector, news, isConnected);
     return true;
   } catch (error) {
     if (!isWatershedError(error) || !error.retryable || signal.aborted) throw error;
@@ -123,26 +124,32 @@ async function fillUnruled(collector: Collector, ids: readonly string[], isConne
 }
 
 /**
- * The stream is whole again, or nobody asks for it any more: what lies between is a gap of all events that were followed
- * then, by the rules of then.
+ * The stream is whole again, or nobody asks for it any more: what lies between is a gap of all events that were
+ * followed then, by the rules of then.
  */
 export async function fillLoss(collector: Collector, untilMs: number): Promise<void> {
   const { state, lossCause } = collector;
   const sinceMs = state.aliveAtMs;
   const events = sinceMs === undefined || sinceMs >= untilMs ? [] : await missedBetween(collector, sinceMs, untilMs);
   state.aliveAtMs = untilMs;
-  if (sinceMs !== undefined && events.length > 0) await startFill(collector, { sinceMs, untilMs, cause: lossCause, events });
+  if (sinceMs === undefined || events.length === 0) return;
+  await startFill(collector, { sinceMs, untilMs, cause: lossCause, events });
 }
 
 /** The events of a loss, also those that were paused or have ended since; each part of an event that was changed. */
-async function missedBetween({ events, state, signal }: Collector, sinceMs: number, untilMs: number): Promise<Followed[]> {
+async function missedBetween(
+  { events, state, signal }: Collector, sinceMs: number, untilMs: number,
+): Promise<Followed[]> {
   const now = new Set(events.current().map(({ id }) => id));
   // Of what has a start and is new here, the whole past is asked for.
   const isOfThePast = ({ id, start }: Followed): boolean => start !== null && now.has(id) && !state.events.includes(id);
   const spans = await events.during(sinceMs, untilMs, signal);
   return spans.filter((span) => startOf(span) < untilMs && endOf(span) > sinceMs && !isOfThePast(span))
-    .map(({ id, rule, start, end, ...span }) => ({ id, rule, start, end,
-      ...(span.sinceMs > sinceMs ? { sinceMs: span.sinceMs } : {}), ...(span.untilMs < untilMs ? { untilMs: span.untilMs } : {}) }));
+    .map(({ id, rule, start, end, ...span }) => ({
+      id, rule, start, end,
+      ...(span.sinceMs > sinceMs ? { sinceMs: span.sinceMs } : {}),
+      ...(span.untilMs < untilMs ? { untilMs: span.untilMs } : {}),
+    }));
 }
 
 const pastCause = 'it began before it was followed';

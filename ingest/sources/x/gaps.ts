@@ -70,7 +70,8 @@ export function createGapFiller(options: FillerOptions): GapFiller {
       let count = 0;
       for (const event of untilMs > sinceMs ? gap.events : []) {
         try {
-          count += await searchEvent(event, withinEvent(event, { sinceMs, untilMs }, api.skewMs()), options, tell, signal);
+          const range = withinEvent(event, { sinceMs, untilMs }, api.skewMs());
+          count += await searchEvent(event, range, options, tell, signal);
         } catch (error) {
           if (signal.aborted) throw error;
           notFilled.push(isWatershedError(error, 'unauthorized') ? `recent search is not permitted: ${messageOf(error)}`
@@ -86,9 +87,11 @@ export function createGapFiller(options: FillerOptions): GapFiller {
 
 /** What of a gap concerns an event as it was followed then, by X's clock and in the whole seconds that search takes. */
 function withinEvent({ start, end, sinceMs, untilMs }: Followed, gap: Range, skewMs: number): Range {
+  const fromMs = (sinceMs ?? Number.NEGATIVE_INFINITY) + skewMs;
+  const toMs = (untilMs ?? Number.POSITIVE_INFINITY) + skewMs;
   return {
-    sinceMs: Math.max(gap.sinceMs, startOf({ start }) + skewMs, Math.floor(((sinceMs ?? Number.NEGATIVE_INFINITY) + skewMs) / 1000) * 1000),
-    untilMs: Math.min(gap.untilMs, endOf({ end }) + skewMs, wholeUntil((untilMs ?? Number.POSITIVE_INFINITY) + skewMs)),
+    sinceMs: Math.max(gap.sinceMs, startOf({ start }) + skewMs, Math.floor(fromMs / 1000) * 1000),
+    untilMs: Math.min(gap.untilMs, endOf({ end }) + skewMs, wholeUntil(toMs)),
   };
 }
 

@@ -2,7 +2,10 @@ import type { MatchablePost } from '#core/match/matcher.ts';
 
 /** What one line of the stream, or one post of a search, turned out to be. */
 export type Message =
-  | { readonly kind: 'post'; readonly rules: readonly MatchedRule[]; readonly matchable: MatchablePost; readonly createdAtMs: number | undefined }
+  | {
+    readonly kind: 'post'; readonly rules: readonly MatchedRule[]; readonly matchable: MatchablePost;
+    readonly createdAtMs: number | undefined;
+  }
   /** X closes the connection, or says why it will: `title` such as operational-disconnect or ConnectionException. */
   | { readonly kind: 'error'; readonly title: string; readonly detail: string }
   /** JSON of a type that we do not know: kept for people to look at, and no reason to stop. */
