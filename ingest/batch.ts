@@ -49,6 +49,7 @@ export function createBatch(options: CollectorOptions, signal: AbortSignal): Bat
   const append = createAppend(log, persist);
   const report = async (next: CollectorStatus): Promise<void> => {
     status = next;
+    meters.read(next.readUntilMs);
     reported = { state: next.state, atMs: clock.monotonic() };
     await persist(() => cursors.report(source, account, next));
   };

@@ -321,6 +321,32 @@ test('a collector that no process runs any more is shown as stopped, not as conn
   expect((await readCollectors(database)).map(({ state }) => state)).toEqual(['stopped', 'stopped']);
 });
 
+test('a source that an active event asks for and nobody reads is shown, with what it needs', async () => {
+  expect(await readCollectors(database)).toEqual([]);
+  const made = await registry.create({ name: 'Flood', sources: ['x', 'bluesky'], rule: { any: ['flood'] } }, 'admin');
+  await databaseCursors(database).report('bluesky', '', { state: 'starting' });
+  expect((await readCollectors(database)).map(({ source, state, message }) => [source, state, message])).toEqual([
+    ['bluesky', 'starting', null], ['x', 'stopped', 'no process reads this source: X needs WATERSHED_X_BEARER_TOKEN']]);
+  await registry.setStatus(made.id, 'paused', 'admin');
+  expect((await readCollectors(database)).map(({ source }) => source)).toEqual(['bluesky']);
+});
+
+test('a collector that nobody asks for is behind of nothing; one that cannot reach its network is behind since it was asked', async () => {
+  const metrics = createMetrics();
+  const network = createFakeBluesky({ seed: 6 });
+  await using host = await network.host();
+  await host.down();
+  await using _run = await runCollector({ metrics, source: blueskySource({ urls: [host.url], clock, random: () => 0, resolveHandle: async () => undefined }) });
+  const lag = (): Promise<number | undefined> => metrics.value('watershed_collector_lag_seconds', { source: 'bluesky' });
+  await until(async () => await lag() === 0);
+  expect((await readCollectors(database))[0]).toMatchObject({ state: 'starting', message: 'no active event asks for this source', lagSeconds: null });
+  await registry.create({ name: 'Flood', sources: ['bluesky'], rule: { any: ['flood'] } }, 'admin');
+  await until(async () => (await readCollectors(database))[0]?.state === 'disconnected');
+  await until(async () => ((await readCollectors(database))[0]?.lagSeconds ?? 0) > 1 && (await lag() ?? 0) > 1);
+  await host.up();
+  await until(async () => (await readCollectors(database))[0]?.state === 'connected', 60_000);
+});
+
 test('while the database is away a collector waits for a second or two, not for a minute', async () => {
   let failures = 0;
   const flaky: Database = { ...database, query: (statement, parameters) => {

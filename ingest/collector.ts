@@ -73,7 +73,7 @@ async function collect(options: CollectorOptions, signal: AbortSignal): Promise<
   const batch = createBatch(options, signal);
   const cursor = await batch.persist(() => cursors.load(source.name, account));
   const idle = options.feed.current().length === 0;
-  await batch.report({ state: 'starting', ...(idle ? { message: 'no active event asks for this source' } : {}) });
+  await batch.report({ state: 'starting', ...(idle ? { message: 'no active event asks for this source', readUntilMs: null } : {}) });
   const items = source.read({ cursor, events: feed, signal })[Symbol.asyncIterator]();
   const over = new AbortController();
   const beating = beat(batch, options.clock, AbortSignal.any([signal, over.signal]));

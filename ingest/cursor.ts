@@ -52,12 +52,28 @@ export interface CollectorState {
 export const beatMs = 5_000;
 const silentMsMax = 30_000;
 
-/** All collectors that ever ran here, whatever process they ran in. */
+/**
+ * All collectors that ever ran here, whatever process they ran in, and those that an active event asks for in vain.
+ */
 export async function readCollectors(sql: Sql): Promise<CollectorState[]> {
   const rows = await sql.query<Omit<CollectorState, 'since' | 'lagSeconds'> & { since: Date; updated: Date; lag: number | null; silent: boolean }>(
     `select source, state, since, message, updated_at as updated, extract(epoch from now() - read_until)::float8 as lag,
        updated_at < now() - $1 * interval '1 millisecond' as silent from watershed.collector order by source`, [silentMsMax]);
-  return rows.map(({ source, state, since, message, updated, lag, silent }): CollectorState => silent
-    ? { source, state: 'stopped', since: updated.toISOString(), message: 'no process reads this source', lagSeconds: lag }
-    : { source, state, since: since.toISOString(), message, lagSeconds: lag });
+  const missing = await sql.query<{ source: string; since: Date }>(
+    `select asked.source, min(e.updated_at) as since
+     from watershed.event e, jsonb_array_elements_text(e.state -> 'sources') asked(source)
+     where e.deleted_at is null and e.state ->> 'status' = 'active'
+       and not exists (select from watershed.collector c where c.source = asked.source)
+     group by asked.source`);
+  return [
+    ...rows.map(({ source, state, since, message, updated, lag, silent }): CollectorState => silent
+      ? { source, state: 'stopped', since: updated.toISOString(), message: nobodyReads(source), lagSeconds: lag }
+      : { source, state, since: since.toISOString(), message, lagSeconds: lag }),
+    ...missing.map(({ source, since }): CollectorState => (
+      { source, state: 'stopped', since: since.toISOString(), message: nobodyReads(source), lagSeconds: null })),
+  ].toSorted((one, other) => one.source < other.source ? -1 : 1);
+}
+
+function nobodyReads(source: string): string {
+  return `no process reads this source${source === 'x' ? ': X needs WATERSHED_X_BEARER_TOKEN' : ''}`;
 }

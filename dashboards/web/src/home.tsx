@@ -123,7 +123,7 @@ function EventCard({ event, activity, pace, collectors, gaps }: {
 /** What the collector of a source says of itself, where this event asks for it. */
 function SourceBadge({ source, collector, active }: { source: string; collector: Collector | undefined; active: boolean }) {
   const said = !active || collector === undefined ? '' : `: ${collector.state}`;
-  const bad = active && (collector?.state === 'disconnected' || collector?.state === 'failed');
+  const bad = active && (collector?.state === 'disconnected' || collector?.state === 'failed' || collector?.state === 'stopped');
   const late = active && (collector?.lagSeconds ?? 0) > 120 ? `, ${Math.round((collector?.lagSeconds ?? 0) / 60)} min behind` : '';
   return <span class={`badge ${bad || late !== '' ? 'bad' : ''}`} title={collector?.message ?? undefined}>{source}{said}{late}</span>;
 }

@@ -71,7 +71,7 @@ function Lag({ status, health }: { status: Status | undefined; health: Health | 
 
 function Collectors({ status }: { status: Status | undefined }) {
   const rows = status === undefined ? undefined : (status.collectors ?? []).map(({ source, state, since, message, lagSeconds }) => [
-    source, <span class={`badge ${state === 'failed' || state === 'disconnected' ? 'bad' : ''}`}>{state}</span>, time(since), lagSeconds === null ? '—' : duration(lagSeconds), message ?? '—',
+    source, <span class={`badge ${state === 'failed' || state === 'disconnected' || state === 'stopped' ? 'bad' : ''}`}>{state}</span>, time(since), lagSeconds === null ? '—' : duration(lagSeconds), message ?? '—',
   ]);
   return <Section id="collectors" title="Collectors" head={['Source', 'State', 'Since', 'Behind the network', 'In words']} rows={rows}
     empty="No collector has run. An event collects when it is active and names a source; X needs WATERSHED_X_BEARER_TOKEN." />;

@@ -133,6 +133,7 @@ async function follow(collector: Collector): Promise<void> {
     if (end.connected) told.clear();
     if (end.livedMs >= heldMs) hosts.held(host);
     const waitMs = hosts.failed(host, end.failure);
+    if (state.timeUs === undefined) await tellCursor(collector, wantedUs);
     loss = end.failure.cause;
     // Where nothing came before it, it lies further ahead: then another second is left out, and another.
     if (end.failure.kind === 'too_large') skipToUs = Math.max(skipToUs, state.timeUs ?? clock.now() * 1000) + 1_000_000;
