@@ -1,7 +1,5 @@
 import { systemClock } from '#core/clock.ts';
-import { readLandings } from '#warehouse/health.ts';
 import type { Command } from '../command.ts';
-import { openClient } from '../client.ts';
 import { findServer } from '../server.ts';
 
 export const statusCommand: Command = {
@@ -14,16 +12,18 @@ What waits in the log for each landing, when it last committed, the jobs, and wh
   async run({ config, values, signal, out }) {
     const server = await findServer(config);
     const answer: unknown = await (await server.request('/api/status', { signal })).json();
-    await using client = await openClient(config);
-    const landings = await readLandings(client);
+    const health: unknown = await (await server.request('/api/health', { signal })).json();
+    const found = member(health, 'landings');
+    const landings: readonly unknown[] = Array.isArray(found) ? found : [];
     if (values['json'] === true) {
       out(`${JSON.stringify({ url: server.url, landings, server: answer })}\n`);
       return 0;
     }
     out(`running at ${server.url}\n`);
-    for (const { landing, waitingRecords, commitAgeSeconds } of landings) {
-      const age = commitAgeSeconds === undefined ? 'nothing committed yet' : `last commit ${Math.round(commitAgeSeconds)} s ago`;
-      out(`  ${landing.padEnd(12)}${String(waitingRecords).padStart(10)} waiting   ${age}\n`);
+    for (const landing of landings) {
+      const seconds = member(landing, 'commitAgeSeconds');
+      const age = typeof seconds === 'number' ? `last commit ${Math.round(seconds)} s ago` : 'nothing committed yet';
+      out(`  ${String(member(landing, 'landing')).padEnd(12)}${String(member(landing, 'waitingRecords')).padStart(10)} waiting   ${age}\n`);
     }
     out(describeStatus(answer));
     return 0;
