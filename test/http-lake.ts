@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { systemClock } from '#core/clock.ts';
 import { silentLogger } from '#core/logger.ts';
 import { createMetrics } from '#core/metrics.ts';
+import type { Limits } from '#sql/engine/engine.ts';
 import { createHttpServer, type HttpServer } from '#sql/http/server.ts';
 import { pretendedAuth } from './pretended-auth.ts';
 import { roomyLimits, sqlLake, type SqlLake } from './sql-lake.ts';
@@ -13,7 +14,7 @@ export interface HttpLake extends AsyncDisposable {
   readonly url: string;
 }
 
-export async function httpLake(): Promise<HttpLake> {
+export async function httpLake(options: { readonly limits?: Limits } = {}): Promise<HttpLake> {
   await using stack = new AsyncDisposableStack();
   const lake = stack.use(await sqlLake());
   await lake.append(
@@ -24,7 +25,7 @@ export async function httpLake(): Promise<HttpLake> {
   const server = stack.use(await createHttpServer({
     engine: lake.engine(),
     auth: pretendedAuth(),
-    limits: roomyLimits,
+    limits: options.limits ?? roomyLimits,
     metrics: createMetrics(),
     logger: silentLogger,
     clock: systemClock,

@@ -1,7 +1,7 @@
 import { findServer } from '../server.ts';
 import { renderTable } from '../table.ts';
 import { textOption, type Command, type CommandInput } from '../command.ts';
-import { WatershedError } from '#core/errors.ts';
+import { isWatershedError, WatershedError } from '#core/errors.ts';
 import { createSqlClient } from '#sql/http/client.ts';
 
 const streamed = ['json', 'ndjson', 'csv', 'arrow', 'parquet'] as const;
@@ -45,6 +45,8 @@ async function pass(body: ReadableStream<Uint8Array>, { out, signal }: CommandIn
     for await (const chunk of body) out(chunk);
   } catch (cause) {
     if (signal.aborted) throw new WatershedError('cancelled', 'stopped', { cause });
+    // The server's own reason.
+    if (isWatershedError(cause) && cause.code !== 'unavailable') throw cause;
     throw new WatershedError('unavailable', 'the answer broke off before its end: what was written is not the whole result', {
       cause, hint: 'run it without --format, or with --json, to read the reason',
     });

@@ -24,7 +24,10 @@ export interface SqlAnswer {
 export interface SqlClient {
   /** Runs one statement and gives its rows; rejects with the server's own error. */
   query(sql: string, params?: readonly Param[], options?: QueryOptions): Promise<SqlAnswer>;
-  /** The bytes of a result in another format, as they come. */
+  /**
+   * The bytes of a result in another format, as they come. A result that breaks off errors the stream with the server's
+   * reason, which also stands at the end of the bytes.
+   */
   stream(
     sql: string,
     format: 'ndjson' | 'csv' | 'arrow' | 'parquet' | 'json',
@@ -72,7 +75,7 @@ export function createSqlClient(options: { url: string; token?: string; fetch?: 
     async stream(sql, format, params = [], more = {}) {
       const { body } = await ask(sql, format, params, more);
       if (body === null) throw new WatershedError('unavailable', 'the server sent no body');
-      return body;
+      return withReason(body);
     },
   };
 }
@@ -89,6 +92,50 @@ async function wholeText(response: Response): Promise<string> {
       throw new WatershedError('unavailable', 'the connection broke before the answer was whole', { cause });
   }
   return text;
+}
+
+/** A reason is a few hundred bytes, and the last of the answer. */
+const reasonBytesMax = 16 * 1024;
+
+/** Passes a body on; one that the server broke off ends with the error that its last line tells. */
+function withReason(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  let last: readonly Uint8Array[] = [];
+  return new ReadableStream({
+    async pull(controller) {
+      try {
+        const { done, value } = await reader.read();
+        if (done) return controller.close();
+        last = lastPieces([...last, value]);
+        controller.enqueue(value);
+      } catch (cause) {
+        controller.error(isAborted(cause) ? cause : brokenOff(last, cause));
+      }
+    },
+    cancel: async (reason) => await reader.cancel(reason),
+  });
+}
+
+function lastPieces(pieces: readonly Uint8Array[]): readonly Uint8Array[] {
+  let from = pieces.length - 1;
+  for (let bytes = pieces[from]?.length ?? 0; from > 0 && bytes < reasonBytesMax; bytes += pieces[from]?.length ?? 0) from -= 1;
+  return pieces.slice(from);
+}
+
+function isAborted(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError';
+}
+
+/** How every reason begins (`Problem`); in a text of a row the quotes would be escaped. */
+const reasonStart = '"error":{"type":"about:blank"';
+
+function brokenOff(last: readonly Uint8Array[], cause: unknown): WatershedError {
+  const decoder = new TextDecoder();
+  const text = last.map((piece) => decoder.decode(piece, { stream: true })).join('').trimEnd();
+  const start = text.lastIndexOf(reasonStart);
+  const answer = start < 0 ? undefined : parseOr(`{${text.slice(start)}`);
+  if (typeof answer === 'object' && answer !== null && 'error' in answer) return problemError(answer.error, 200);
+  return new WatershedError('unavailable', 'the connection broke before the answer was whole', { cause });
 }
 
 /** JSON with bigint as whole numbers. */

@@ -1,11 +1,10 @@
-import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import Type, { type Static } from 'typebox';
 import { can, requireCan } from '#core/auth/access.ts';
 import { WatershedError } from '#core/errors.ts';
 import type { Encoding, Result } from '../engine/engine.ts';
 import { tokens } from '../guard/lexer.ts';
-import { bodyOf } from './bodies.ts';
+import { bodyOf, streamOf, toldBody } from './bodies.ts';
 import { formats } from './formats.ts';
 import { principalOf } from './identity.ts';
 import { type RowValue, rowsOf, textOf } from './rows.ts';
@@ -61,9 +60,10 @@ export function downloadRoutes(options: SqlRoutesOptions): (app: FastifyInstance
       }).catch(format === 'ids' ? withoutIds : undefined);
       const plain = formats.find(({ encoding }) => encoding === kind.encoding);
       const body = kind.body === undefined && plain !== undefined
-        ? await bodyOf(result, plain, false, options.logger, options.pace) : await begun(whole(result, kind));
+        ? await bodyOf(result, plain, false, options.logger, options.pace)
+        : toldBody(await begun(whole(result, kind)), 'file', options.logger);
       return await reply.type(kind.contentType).header('cache-control', 'no-store')
-        .header('content-disposition', `attachment; filename="${kind.file}"`).send(Readable.from(body, { objectMode: false }));
+        .header('content-disposition', `attachment; filename="${kind.file}"`).send(streamOf(body, reply.raw));
     });
   };
 }

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import Type, { type Static } from 'typebox';
 import { can, type Principal, requireCan } from '#core/auth/access.ts';
@@ -7,7 +6,7 @@ import type { Database } from '#core/database/database.ts';
 import { isWatershedError, WatershedError } from '#core/errors.ts';
 import type { Logger } from '#core/logger.ts';
 import type { Engine, Limits, Param } from '../engine/engine.ts';
-import { bodyOf } from './bodies.ts';
+import { bodyOf, streamOf } from './bodies.ts';
 import { formatOf } from './formats.ts';
 import { principalOf } from './identity.ts';
 import { acceptLosslessJson, cancelWhenLeft, LimitsBody, limitsOf, paramOf } from './sql-routes.ts';
@@ -155,7 +154,7 @@ function addRunRoute(app: FastifyInstance, options: QueryRoutesOptions): void {
       return await reply
         .type(format.contentType)
         .header('cache-control', 'no-store')
-        .send(Readable.from(body, { objectMode: false }));
+        .send(streamOf(body, reply.raw));
     },
   );
 }

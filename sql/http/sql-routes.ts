@@ -1,11 +1,10 @@
-import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { can, requireCan } from '#core/auth/access.ts';
 import { WatershedError } from '#core/errors.ts';
 import type { Logger } from '#core/logger.ts';
 import type { Engine, Limits, Param } from '../engine/engine.ts';
-import { bodyOf } from './bodies.ts';
+import { bodyOf, streamOf } from './bodies.ts';
 import { formatOf, formats } from './formats.ts';
 import { principalOf } from './identity.ts';
 import { parseLossless } from './lossless.ts';
@@ -53,6 +52,11 @@ export interface SqlRequest {
   readonly limits?: { readonly timeoutMs?: number; readonly rows?: number; readonly bytes?: number };
 }
 
+/** What clients must know of errors that come after the first rows; tested in broken-off.test.ts. */
+const lateErrors =
+  'An error after the first rows cannot change the status: the last line of the body is then `{"error": problem}` ' +
+  '(in JSON a last member), and the connection ends before the chunked body does.';
+
 const bodyBytesMax = 8 * 1024 * 1024;
 
 /** `POST /api/sql`: runs one statement and streams its rows. */
@@ -64,7 +68,7 @@ export function sqlRoutes(options: SqlRoutesOptions): (app: FastifyInstance) => 
       {
         schema: {
           summary: 'Run one statement that only reads',
-          description: `Formats, by \`?format=\` or Accept: ${formats.map(({ name, mediaType }) => `${name} (${mediaType})`).join(', ')}.`,
+          description: `Formats, by \`?format=\` or Accept: ${formats.map(({ name, mediaType }) => `${name} (${mediaType})`).join(', ')}. ${lateErrors}`,
           body: SqlBody,
         },
       },
@@ -87,7 +91,7 @@ export function sqlRoutes(options: SqlRoutesOptions): (app: FastifyInstance) => 
         return await reply
           .type(format.contentType)
           .header('cache-control', 'no-store')
-          .send(Readable.from(body, { objectMode: false }));
+          .send(streamOf(body, reply.raw));
       },
     );
   };

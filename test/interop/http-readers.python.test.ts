@@ -1,8 +1,11 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { systemClock } from '#core/clock.ts';
 import { silentLogger } from '#core/logger.ts';
 import { createMetrics } from '#core/metrics.ts';
 import { createHttpServer, type HttpServer } from '#sql/http/server.ts';
 import { pretendedAuth, token } from '#test/pretended-auth.ts';
+import { program } from '#test/services/install.ts';
 import { python, runPython } from '#test/services/python.ts';
 import { roomyLimits, sqlLake, type SqlLake } from '#test/sql-lake.ts';
 
@@ -12,6 +15,7 @@ let url: string;
 
 beforeAll(async () => {
   await python();
+  await program('curl', 'curl');
   lake = await sqlLake();
   await lake.append(
     'posts',
@@ -89,4 +93,37 @@ test('PyArrow reads every type the stream has', async () => {
       "'00112233-4455-6677-8899-aabbccddeeff'", "'1 day'", '[1, 2]',
     ],
   });
+});
+
+const late = "SELECT i, CASE WHEN i = 200000 THEN error('too late') END AS e FROM range(200001) r(i)";
+
+test('curl says of a result that failed midway that it is not whole, and shows why', async () => {
+  const asked = promisify(execFile)('curl', [
+    '-sS', '--noproxy', '*', `${url}/api/sql?format=csv`, '-H', `Authorization: Bearer ${token}`, '-H', 'content-type: application/json',
+    '-d', JSON.stringify({ sql: late }),
+  ], { maxBuffer: 2 ** 26 });
+  // 18: a partial file.
+  await expect(asked).rejects.toMatchObject({ code: 18, stdout: expect.stringMatching(/\n\{"error":\{.*"detail":"too late".*\}\}\n$/) });
+});
+
+test('Python and PyArrow say it as well, and find the reason at the end', async () => {
+  const told = await runPython(`
+import http.client, json, sys, urllib.request
+import pyarrow.ipc
+url, token, sql = sys.argv[1:]
+told = {}
+for form in ('csv', 'ndjson', 'json', 'arrow'):
+  request = urllib.request.Request(f'{url}/api/sql?format={form}', data=json.dumps({'sql': sql}).encode(),
+    headers={'authorization': f'Bearer {token}', 'content-type': 'application/json'})
+  try:
+    told[form] = urllib.request.urlopen(request).read().decode()[:10]
+  except http.client.IncompleteRead as error:
+    body = error.partial
+    told[form] = json.loads('{' + body[body.rindex(b'"error":'):].decode())['error']['detail']
+try:
+  pyarrow.ipc.open_stream(body).read_all()
+except OSError:
+  told['reader'] = 'not whole'
+print(json.dumps(told))`, [url, token, late]);
+  expect(told).toEqual({ csv: 'too late', ndjson: 'too late', json: 'too late', arrow: 'too late', reader: 'not whole' });
 });

@@ -124,7 +124,8 @@ async function pump(
     truncated = next < view.rowCount || (await nextChunk(result)) !== undefined;
     break;
   }
-  encoder.end?.(sink);
+  // A result that failed ends like one that is whole (`reasonOf`): its end must not be written.
+  if (result.returnType !== ResultReturnType.INVALID) encoder.end?.(sink);
   await send();
   return { rows, bytes, truncated };
 }
