@@ -3,11 +3,13 @@ import { access, constants, statfs } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { systemClock } from '#core/clock.ts';
 import type { Config } from '#core/config.ts';
-import { catalogName } from '#core/contract/tables.ts';
+import { catalogName, lakeSchema, storeNamespace } from '#core/contract/tables.ts';
 import { readMigrations } from '#core/database/migrate.ts';
 import { isWatershedError, messageOf, systemCode, WatershedError } from '#core/errors.ts';
 import type { Log } from '#core/log/log.ts';
 import { openLog } from '#core/main.ts';
+import { openRedisQueue } from '#core/queue/redis.ts';
+import { createTrinoEngine } from '#sql/engine/trino/engine.ts';
 import { openPostgresCatalog } from '#warehouse/catalog/postgres.ts';
 import { checkOffsets, checkTables } from '#warehouse/check.ts';
 import { readLandings } from '#warehouse/health.ts';
@@ -28,8 +30,8 @@ export const doctorCommand: Command = {
   summary: 'Check every part and say what to do',
   usage: '[--json]',
   help: `
-Data folder, database, log, store, tables (every file that they name), offsets and ports. Starts the embedded database for the while where no
-server runs; changes nothing else. Exit code 1 where something is bad.`,
+Data folder, database, log, store, tables (every file that they name), offsets, ports, and Redis and Trino where they are set. Starts the embedded
+database for the while where no server runs; changes nothing else. Exit code 1 where something is bad.`,
   options: { json: { type: 'boolean' } },
   async run({ config, values, out }) {
     const findings = await examine(config);
@@ -42,14 +44,19 @@ server runs; changes nothing else. Exit code 1 where something is bad.`,
 async function examine(config: Config): Promise<Finding[]> {
   const findings = [...await checkFolder(config), ...await checkPorts(config)];
   if (findings.some(({ state }) => state === 'bad')) return findings;
+  await attempt(findings, 'queue', () => checkQueue(config, findings));
   if (!(await holdsLake(config))) return [...findings, { part: 'lake', state: 'look', found: 'there is none here yet', hint: '`watershed start` makes one' }];
+  await attempt(findings, 'engine', () => checkEngine(config, findings));
   await attempt(findings, 'database', async () => {
     await using lake = await openLakeParts(config);
-    findings.push(...await checkDatabase(lake));
-    if (findings.some(({ state }) => state === 'bad')) return;
+    const database = await checkDatabase(lake);
+    findings.push(...database);
+    if (database.some(({ state }) => state === 'bad')) return;
     await attempt(findings, 'store', () => checkStore(lake, findings));
     await using log = openLog(config, lake.database, systemClock);
     await attempt(findings, 'log', () => checkLog(lake, log, findings));
+    // Without the log nothing can be said of offsets, and to ask it again takes as long again.
+    const logIsBad = findings.some(({ part, state }) => part === 'log' && state === 'bad');
     const catalog = openPostgresCatalog(lake.database, { catalogName });
     await attempt(findings, 'tables', async () => {
       for (const { table, files, rows, missing } of await checkTables({ catalog, store: lake.store, log })) {
@@ -59,7 +66,7 @@ async function examine(config: Config): Promise<Finding[]> {
             hint: 'restore the last backup into a new folder (`watershed restore`); keep this one as it is until then' });
       }
     });
-    await attempt(findings, 'offsets', async () => {
+    if (!logIsBad) await attempt(findings, 'offsets', async () => {
       await checkOffsets({ catalog, store: lake.store, log, clock: systemClock });
       findings.push({ part: 'offsets', state: 'good', found: 'tables and ledger end at the same places' });
     });
@@ -152,6 +159,27 @@ async function checkLog({ database, running }: LakeParts, log: Log, findings: Fi
   const found = `${log.kind}; ${waiting} records wait for a table`;
   findings.push(waiting === 0 || running ? { part: 'log', state: 'good', found }
     : { part: 'log', state: 'look', found, hint: 'they land when a writer runs: `watershed start`, or `watershed run warehouse`' });
+}
+
+/** Jobs in PostgreSQL are checked with the database. */
+async function checkQueue({ REDIS_URL: url }: Config, findings: Finding[]): Promise<void> {
+  if (url === undefined) return;
+  await using queue = await openRedisQueue(url);
+  findings.push({ part: 'queue', state: 'good', found: `${queue.kind} answers, and forgets no job` });
+}
+
+/** Long enough for a Trino that is still starting, see its client. */
+const trinoTimeoutMs = 60_000;
+
+async function checkEngine({ TRINO_URL: url, TRINO_CATALOG: catalog }: Config, findings: Finding[]): Promise<void> {
+  if (url === undefined) return;
+  await using engine = createTrinoEngine({ url, catalog, schema: lakeSchema, schemas: [lakeSchema, storeNamespace], clock: systemClock });
+  const { chunks } = await engine.run({
+    sql: 'select count(*) from lake.events', params: [], user: 'doctor', encoding: 'json', signal: AbortSignal.timeout(trinoTimeoutMs),
+    limits: { timeoutMs: trinoTimeoutMs, rowsMax: 1, bytesMax: 1_000_000 },
+  });
+  for await (const _chunk of chunks) { /* until it has answered */ }
+  findings.push({ part: 'engine', state: 'good', found: 'trino answers from the lake' });
 }
 
 function render({ part, state, found, hint }: Finding): string {

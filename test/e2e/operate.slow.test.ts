@@ -20,8 +20,13 @@ const variables = (data: string): Record<string, string> => ({
 });
 
 function watershed(data: string, ...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  return watershedWith({}, data, ...args);
+}
+
+function watershedWith(more: Readonly<Record<string, string>>, data: string, ...args: string[]): ReturnType<typeof watershed> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [join(root, 'cli', 'main.ts'), ...args], { env: { PATH: process.env['PATH'], ...variables(data) } }, (error, out, err) => {
+    const env = { PATH: process.env['PATH'], ...variables(data), ...more };
+    execFile(process.execPath, [join(root, 'cli', 'main.ts'), ...args], { env }, (error, out, err) => {
       resolve({ code: error === null ? 0 : Number(error.code), out, err });
     });
   });
@@ -72,6 +77,15 @@ test('status and doctor tell how it is, a backup restored elsewhere answers the 
   expect(doctor.code).toBe(1);
   expect(JSON.parse(doctor.out)).toMatchObject({
     findings: expect.arrayContaining([expect.objectContaining({ part: 'table posts', state: 'bad', hint: expect.stringContaining('restore') })]),
+  });
+  // Engines that are named and not there are told, each with its setting, and what else is wrong with them.
+  const nowhere = await watershedWith({ REDIS_URL: 'redis://127.0.0.1:9', TRINO_URL: 'http://127.0.0.1:9' }, 'second', 'doctor', '--json');
+  expect(JSON.parse(nowhere.out)).toMatchObject({
+    findings: expect.arrayContaining([
+      expect.objectContaining({ part: 'queue', state: 'bad', hint: expect.stringContaining('REDIS_URL') }),
+      expect.objectContaining({ part: 'engine', state: 'bad', hint: expect.stringContaining('TRINO_URL') }),
+      expect.objectContaining({ part: 'table posts', state: 'bad' }),
+    ]),
   });
   expect(await readFile(join(folder, 'lake.tar.zst'))).not.toHaveLength(0);
 }, 400_000);
