@@ -75,6 +75,7 @@ function reading(
   body: AsyncIterable<Uint8Array>, stop: AbortController, clock: Clock, close: () => Promise<void>,
 ): Connection {
   let failure: Failure = { kind: 'network', cause: 'closed by X', detail: '' };
+  const openedAtMs = clock.monotonic();
   const onSilence = (): void => {
     failure = { kind: 'network', cause: 'silent', detail: `nothing came for ${silenceMsMax / 1000} s, not even a keep-alive` };
     stop.abort();
@@ -84,7 +85,7 @@ function reading(
     items: (async function* items(): AsyncGenerator<StreamItem> {
       const splitter = lineSplitter({ from: 0, recordBytesMax: lineBytesMax });
       const chunks = body[Symbol.asyncIterator]();
-      let isBehind = false;
+      let isBehind = clock.monotonic() - openedAtMs >= heldBackMs;
       try {
         for (;;) {
           const askedAtMs = clock.monotonic();
