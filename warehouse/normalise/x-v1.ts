@@ -24,41 +24,52 @@ const postType = `STRUCT(${content}, created_at VARCHAR, lang VARCHAR,
 // Tools that read numbers as doubles have rounded many an `id` above 2^53; `id_str` is what the network said.
 const id = 'coalesce(post.id_str, post.id)';
 
-/** The first of some members of the retweeted post where there is one, else of the post itself. */
-const shown = (...members: readonly string[]): string => {
-  const of = (tweet: string): string => `coalesce(${members.map((member) => `${tweet}.${member}`).join(', ')})`;
-  return `case when coalesce(post.retweeted_status."text", post.retweeted_status.full_text) is not null
-    then ${of('post.retweeted_status')} else ${of('post')} end`;
-};
-const entity = (member: string): string => shown(`extended_tweet.entities.${member}`, `entities.${member}`);
-const attached = shown('extended_tweet.extended_entities.media', 'extended_entities.media', 'extended_tweet.entities.media',
-  'entities.media');
+/** What the retweeted post has, where there is one, else the post itself. */
+const shown = (retweeted: string, own: string): string =>
+  `case when coalesce(retweeted."text", retweeted.full_text) is not null then ${retweeted} else ${own} end`;
+const text = (tweet: string, extended: string): string => `coalesce(${extended}.full_text, ${tweet}.full_text, ${tweet}."text")`;
+const attached = (tweet: string, extended: string): string =>
+  `coalesce(${extended}.extended_entities.media, ${tweet}.extended_entities.media, ${extended}.entities.media, ${tweet}.entities.media)`;
+
+// Named step by step, as in the projection of v2: a struct at every step of a path is what costs.
+const parts = [
+  { retweeted: 'post.retweeted_status', extended: 'post.extended_tweet', author: 'post."user"' },
+  { retweeted_extended: 'retweeted.extended_tweet' },
+  {
+    shown_text: shown(text('retweeted', 'retweeted_extended'), text('post', 'extended')),
+    long_entities: shown('retweeted_extended.entities', 'extended.entities'),
+    short_entities: shown('retweeted.entities', 'post.entities'),
+    attached: shown(attached('retweeted', 'retweeted_extended'), attached('post', 'extended')),
+  },
+];
+const entity = (member: string): string => `coalesce(long_entities.${member}, short_entities.${member})`;
 const instant = (text: string): string => `coalesce(${v1Instant(text)}, ${isoInstant(text)})`;
 
 /** A tweet of API v1.1, as the old streams and `statuses/lookup` gave it: twarc, DMI-TCAT, EPIC's `tweet-*.json.gz`. */
 export const xV1: Projection = {
   format: 'x.v1',
   postType,
+  parts,
   select: {
     post_id: xId(id, 'coalesce(post."text", post.full_text)'),
     created_at: `case when post.created_at is null then ${snowflakeInstant(id)} else ${instant('post.created_at')} end`,
-    author_id: 'coalesce(post."user".id_str, post."user".id)',
-    author_handle: 'post."user".screen_name',
-    author_name: 'post."user".name',
-    author_followers: 'post."user".followers_count',
-    author_location: orNull('post."user".location'),
-    author_created_at: instant('post."user".created_at'),
-    author_verified: 'post."user".verified',
-    text: unescaped(shown('extended_tweet.full_text', 'full_text', '"text"')),
+    author_id: 'coalesce(author.id_str, author.id)',
+    author_handle: 'author.screen_name',
+    author_name: 'author.name',
+    author_followers: 'author.followers_count',
+    author_location: orNull('author.location'),
+    author_created_at: instant('author.created_at'),
+    author_verified: 'author.verified',
+    text: unescaped('shown_text'),
     lang: 'post.lang',
     hashtags: each(entity('hashtags'), 'x."text"'),
     mentions: each(entity('user_mentions'), 'x.screen_name'),
     urls: each(entity('urls'), 'coalesce(x.unwound.url, x.expanded_url, x.url)'),
-    media: each(attached, 'coalesce(x.media_url_https, x.media_url, x.id_str)'),
+    media: each('attached', 'coalesce(x.media_url_https, x.media_url, x.id_str)'),
     conversation_id: 'null',
     in_reply_to_id: 'coalesce(post.in_reply_to_status_id_str, post.in_reply_to_status_id)',
-    repost_of_id: 'coalesce(post.retweeted_status.id_str, post.retweeted_status.id)',
-    quote_of_id: `case when post.retweeted_status is null
+    repost_of_id: 'coalesce(retweeted.id_str, retweeted.id)',
+    quote_of_id: `case when retweeted is null
       then coalesce(post.quoted_status_id_str, post.quoted_status.id_str, post.quoted_status_id) end`,
     reposts: 'post.retweet_count',
     replies: 'post.reply_count',
@@ -69,6 +80,6 @@ export const xV1: Projection = {
     longitude: degrees('coalesce(post.coordinates.coordinates[1], post.geo.coordinates[2])', 180),
     place: 'post.place.full_name',
     country: 'post.place.country_code',
-    uri: `'https://x.com/' || coalesce(post."user".screen_name, 'i/web') || '/status/' || ${id}`,
+    uri: `'https://x.com/' || coalesce(author.screen_name, 'i/web') || '/status/' || ${id}`,
   },
 };
