@@ -19,6 +19,7 @@ const NewEvent = Type.Object({ name: Name, sources: Sources, rule: Rule, ...fiel
 const Changes = Type.Object({
   name: Type.Optional(Name), sources: Type.Optional(Sources), rule: Type.Optional(Rule), ...fields,
   status: Type.Optional(Type.Union([Type.Literal('active'), Type.Literal('paused'), Type.Literal('archived')])),
+  version: Type.Optional(Type.Integer({ minimum: 1, description: 'The version that was read, where If-Match is not sent' })),
 }, { additionalProperties: false });
 const PreviewQuestion = Type.Object({
   rule: Rule, posts: Type.Optional(Type.Integer({ minimum: 0, maximum: 200 })),
@@ -56,10 +57,11 @@ export function eventRoutes({ registry, preview }: { registry: Registry; preview
     app.patch<WithId & { Body: Static<typeof Changes> }>('/api/events/:id', {
       schema: {
         summary: 'Change an event while it runs', body: Changes, response: { 200: CrisisEvent },
-        description: 'With If-Match (the version, as ETag gave it) a change that somebody else was quicker with is refused.',
+        description: 'With If-Match (the version, as ETag gave it) or `version` a change that somebody else was quicker with is refused.',
       },
     }, async (request, reply) => {
-      const event = await registry.edit(request.params.id, request.body, changer(request), versionOf(request));
+      const { version, ...changes } = request.body;
+      const event = await registry.edit(request.params.id, changes, changer(request), versionOf(request) ?? version);
       return await reply.header('etag', `"${event.version}"`).send(event);
     });
     app.delete<WithId & { Querystring: { name?: string }; Body: { name?: string } | undefined }>('/api/events/:id', {
@@ -110,7 +112,8 @@ function changer(request: FastifyRequest): string {
 function versionOf(request: FastifyRequest): number | undefined {
   const given = request.headers['if-match'];
   if (given === undefined || given === '*') return undefined;
-  const version = Number(given.replaceAll('"', ''));
+  // A proxy that compresses makes the tag a weak one.
+  const version = Number(given.replace(/^W\//, '').replaceAll('"', ''));
   if (Number.isInteger(version)) return version;
   throw new WatershedError('bad_request', `If-Match is the version of the event, not ${given}`);
 }
