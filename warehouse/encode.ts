@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import type { Column, ColumnType, PrimitiveType, TableSpec } from '#core/contract/tables.ts';
@@ -40,12 +41,15 @@ export async function encodeParquet(
   const copy = `copy (select ${select.join(', ')} from (${query})) to ${literal(localPath)} `
     + `(format parquet, compression zstd, compression_level ${zstdLevels[effort]}, parquet_version v1, row_group_size 122880, return_stats, `
     + `field_ids {${spec.columns.map(fieldIds).join(', ')}})`;
-  const [stats] = await rowsOf(connection, copy).catch((error: unknown) => {
+  const [stats] = await rowsOf(connection, copy).catch(async (error: unknown) => {
+    // DuckDB leaves what it had written: on a full disk the very space that is wanted.
+    await rm(localPath, { force: true });
     throw asDiskError(error, folder);
   });
-  if (stats === undefined) return undefined;
-  const records = Number(stats['count']);
-  return records === 0 ? undefined : { localPath, records, stats };
+  const records = Number(stats?.['count'] ?? 0);
+  if (stats !== undefined && records > 0) return { localPath, records, stats };
+  await rm(localPath, { force: true });
+  return undefined;
 }
 
 function fieldIds(column: Column): string {

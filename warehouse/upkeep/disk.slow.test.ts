@@ -8,7 +8,7 @@ async function onSmallDisk(size: string, script: string): Promise<unknown> {
   const of = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href);
   const { stdout } = await run('unshare', ['-rm', 'sh', '-c', `mount -t tmpfs -o size=${size} none /mnt && TMPDIR=/mnt exec "$@"`, 'sh',
     process.execPath, '--input-type=module', '-e', `
-    import { rmSync, statfsSync, writeFileSync } from 'node:fs';
+    import { readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
     import { manyPosts, openUpkeepLake, timelessLimits } from ${of('../../test/upkeep-lake.ts')};
     import { keepTable } from ${of('./upkeep.ts')};
     const outcome = (promise) => promise.then((done) => done, ({ code, hint, message }) => ({ code, hint, message }));
@@ -27,15 +27,16 @@ test.each(['merge', 'file'])('a disk that is full when rows are to be %sd: the r
     fill(300_000);
     const full = await outcome(keep());
     const files = (await lake.plan()).files.length;
+    const staged = readdirSync(lake.duck.staging).filter((name) => name.endsWith('.parquet'));
     empty();
     const between = await lake.differences();
     const done = await outcome(keep());
     const after = await lake.differences();
-    console.log(JSON.stringify({ full, files, between, done, after, left: (await lake.plan()).files.length }));
+    console.log(JSON.stringify({ full, files, staged, between, done, after, left: (await lake.plan()).files.length }));
     await lake[Symbol.asyncDispose]();`);
   const whole = { missing: 0, extra: 0 };
   expect(found).toMatchObject({
-    full: { code: 'disk', hint: expect.stringContaining('space') }, files: 20, between: whole, after: whole,
+    full: { code: 'disk', hint: expect.stringContaining('space') }, files: 20, staged: [], between: whole, after: whole,
     ...(piece === 'file' ? { done: { filed: 20 }, left: 2 } : { done: { merged: 20 }, left: 1 }),
   });
 }, 120_000);
