@@ -44,6 +44,7 @@ async function answer(client: pg.Client, text: string, values: unknown[] = []): 
 }
 
 const statements: readonly (string | [string, unknown[]])[] = [
+  'select 1e400::float8',
   'select count(*) as n from posts',
   'select event_id, count(*) as n, min(created_at) as first, max(created_at) as last, sum(reposts) as s from posts group by event_id',
   'select reposts, count(*) as n from posts group by reposts having count(*) > 713 order by reposts',
@@ -106,6 +107,7 @@ test.each<[string, Answer, Answer]>([
   [`select to_char(timestamp '2013-06-20 12:00:00', 'YYYY') as c`, { sqlstate: '42883' }, { rows: [['2013']] }],
   ['select reposts from posts where log_offset < 2 order by 1 desc nulls first limit 1 for share', { sqlstate: '42601' }, { rows: [['1']] }],
   [`select 'infinity'::timestamp`, { sqlstate: '22008' }, { rows: [['infinity']] }],
+  [`select '1e400'::float8 as f, 1e308::float8 * 10 as g`, { rows: [['Infinity', 'Infinity']] }, { sqlstate: '22003' }],
   ['select 1 / 0 as d', { rows: [['Infinity']] }, { sqlstate: '22012' }],
   ['select 1 % 0 as d', { rows: [[null]] }, { sqlstate: '22012' }],
   ['select sum(x) as s from (values (1)) t(x)', { rows: [['1']], oids: [1700] }, { rows: [['1']], oids: [20] }],

@@ -121,6 +121,13 @@ test('errors carry SQLSTATE and the position in the statement as it was sent', a
   await expect(ask(engine, '   ')).rejects.toEqual(code('statement_failed'));
 });
 
+test.each(['SELECT 1e400::float8', 'SELECT 1e400', 'SELECT -1e400 + 1', 'EXPLAIN SELECT 1e400'])('%s: a number that no double holds, as PostgreSQL says it', async (sql) => {
+  await expect(ask(engine, sql)).rejects.toMatchObject({
+    code: 'statement_failed', message: '"1e400" is out of range for type double precision',
+    context: { sqlstate: '22003', position: sql.indexOf('1e400') + 1 },
+  });
+});
+
 test('rows and bytes stop at their limits, and say so only where something was left out', async () => {
   const limited = async (sql: string, limits: object): Promise<[number, boolean]> => {
     const { rows, truncated } = await ask(engine, sql, [], {

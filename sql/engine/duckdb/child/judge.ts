@@ -2,7 +2,7 @@ import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api
 import { WatershedError } from '#core/errors.ts';
 import { judge, type Lake } from '../../../guard.ts';
 import { type Explained, partExplain, tokens } from '../../../guard/lexer.ts';
-import { isObject, type JsonObject, listOf, parseTree, textOf } from '../../../guard/tree.ts';
+import { isObject, type Json, type JsonObject, listOf, parseTree, textOf } from '../../../guard/tree.ts';
 import { characterAt, Refusal, refusalError, refusedState, type TableUse } from '../../../guard/verdict.ts';
 import type { Param } from '../../engine.ts';
 import type { AskedTable, LakeNames } from '../protocol.ts';
@@ -100,7 +100,7 @@ async function parse(connection: DuckDBConnection, body: string, sql: string, bo
   const parser = await preparing;
   parser.bindVarchar(1, body);
   const result = await parser.runAndReadAll();
-  const tree = parseTree(String(result.getRows()[0]?.[0]));
+  const tree = treeOf(String(result.getRows()[0]?.[0]), body, sql, bodyBytes);
   if (!isObject(tree)) throw new WatershedError('internal', 'the parse tree is no object');
   if (tree['error'] === true) throw parseFailure(tree, sql, bodyBytes);
   const statements = listOf(tree, 'statements').filter(isObject);
@@ -113,6 +113,22 @@ async function parse(connection: DuckDBConnection, body: string, sql: string, bo
       context: { sqlstate: refusedState },
     });
   return first;
+}
+
+function treeOf(text: string, body: string, sql: string, bodyBytes: number): Json {
+  try {
+    return parseTree(text);
+  } catch (cause) {
+    // DuckDB writes a number that no double holds as a bare Infinity, which is no JSON.
+    const isLarge = (number: string): boolean => !Number.isFinite(Number(number.replaceAll('_', '')));
+    const large = tokens(body).find(({ kind, start, end }) => kind === 'number' && isLarge(body.slice(start, end)));
+    const number = large === undefined ? 'a number' : `"${body.slice(large.start, large.end)}"`;
+    const at = large === undefined ? undefined : bodyBytes + Buffer.byteLength(body.slice(0, large.start));
+    throw new WatershedError('statement_failed', `${number} is out of range for type double precision`, {
+      cause,
+      context: { sqlstate: '22003', ...(at === undefined ? {} : { position: characterAt(sql, at) }) },
+    });
+  }
 }
 
 function parseFailure(tree: JsonObject, sql: string, bodyBytes: number): WatershedError {
