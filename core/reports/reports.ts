@@ -63,6 +63,8 @@ export interface Reports {
   remove(id: string, by: string): Promise<void>;
   /** The report with its saved queries as they are now. */
   definition(id: string): Promise<Definition>;
+  /** What `create` would make of `input`, checked as it would be; nothing is kept. */
+  draft(input: ReportInput, by: string): Promise<Definition>;
   /** Runs it once, beside the schedule; the recipients are `deliveries`, or the report's own. */
   test(id: string, deliveries?: readonly Delivery[], at?: number): Promise<string>;
   runs(id: string, limit: number): Promise<RunView[]>;
@@ -79,7 +81,7 @@ export function createReports({ database, clock }: { database: Database; clock: 
     list: async () => (await database.query<Row>('select * from watershed.report where deleted_at is null order by id')).map(shown),
     get: async (id) => shown(await found(database, id)),
     create: (input, by) => database.transaction(async (sql) => {
-      const full = { content: [], condition: null, keepDays: 90, ...input };
+      const full = completed(input);
       await check(sql, full);
       await sql.execute('lock table watershed.report in share row exclusive mode');
       const taken = new Set((await sql.query<{ id: string }>('select id from watershed.report')).map(({ id }) => id));
@@ -109,6 +111,11 @@ export function createReports({ database, clock }: { database: Database; clock: 
       await database.execute('update watershed.report set deleted_at = $2, updated_by = $3 where id = $1', [id, now(), by]);
     },
     definition: async (id) => frozen(database, shown(await found(database, id))),
+    draft: (input, by) => database.transaction(async (sql) => {
+      const full = completed(input);
+      await check(sql, full);
+      return await frozen(sql, { ...full, id: 'draft', owner: by, status: 'paused', version: 0, secret: '' });
+    }),
     test: (id, deliveries, at) => database.transaction(async (sql) => {
       const report = { ...shown(await found(sql, id)), ...(deliveries === undefined ? {} : { deliveries }) };
       checkDeliveries(report.deliveries);
@@ -124,6 +131,10 @@ export function createReports({ database, clock }: { database: Database; clock: 
     retry: (runId) => retry(database, requireNumber(runId), now()),
     plan: () => plan(database, clock),
   };
+}
+
+function completed(input: ReportInput): Required<ReportInput> {
+  return { content: [], condition: null, keepDays: 90, ...input };
 }
 
 async function found(sql: Sql, id: string, lock = ''): Promise<Row> {

@@ -50,3 +50,8 @@ export function dueSlots(cron: string, timeZone: string, catchUp: CatchUp, after
   const lastOfAll = times.at(-1);
   return times.map((at) => ({ at, run: !missed.includes(at) || catchUp === 'all' || (catchUp === 'last' && at === lastOfAll) }));
 }
+
+/** The next time after `after` at which the report is due, milliseconds since 1970; undefined for one that never is again. */
+export function nextSlot(cron: string, timeZone: string, after: number): number | undefined {
+  return parseSchedule(cron, timeZone).nextRun(new Date(after))?.getTime();
+}

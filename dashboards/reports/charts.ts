@@ -5,16 +5,13 @@ import { install as bars } from 'echarts/lib/chart/bar/install.js';
 import { install as grid } from 'echarts/lib/component/grid/installSimple.js';
 import { install as legend } from 'echarts/lib/component/legend/installLegendPlain.js';
 import { install as svg } from 'echarts/lib/renderer/installSVGRenderer.js';
-import { createRequire } from 'node:module';
+import { drawable, fontFolder } from './glyphs.ts';
 import type { Bars } from './layout.ts';
 import { opaquePng } from './png.ts';
 
 for (const part of [bars, grid, legend, svg]) use(part);
 
 const size = { width: 860, height: 320 };
-/** Resvg leaves out all text without a word where it has no font; pdfmake brings these. */
-export const fontFolder = join(createRequire(import.meta.url).resolve('pdfmake/package.json'), '..', 'fonts', 'Roboto');
-
 /** Draws stacked bars as a PNG, without a browser; pixels are made on another thread. */
 export async function barsToPng({ steps, series }: Bars): Promise<Buffer> {
   const chart = init(null, undefined, { renderer: 'svg', ssr: true, ...size });
@@ -22,8 +19,8 @@ export async function barsToPng({ steps, series }: Bars): Promise<Buffer> {
     chart.setOption({
       animation: false, backgroundColor: '#ffffff', textStyle: { fontFamily: 'Roboto' },
       grid: { left: 60, right: 20, top: 60, bottom: 40 }, legend: { top: 8, textStyle: { fontFamily: 'Roboto' } },
-      xAxis: { type: 'category', data: [...steps] }, yAxis: { type: 'value', minInterval: 1 },
-      series: series.map(({ name, color, values }) => ({ name, type: 'bar', stack: 'all', itemStyle: { color }, data: [...values] })),
+      xAxis: { type: 'category', data: steps.map(drawable) }, yAxis: { type: 'value', minInterval: 1 },
+      series: series.map(({ name, color, values }) => ({ name: drawable(name), type: 'bar', stack: 'all', itemStyle: { color }, data: [...values] })),
     });
     const fonts = ['Roboto-Regular.ttf', 'Roboto-Medium.ttf'].map((file) => join(fontFolder, file));
     const picture = await renderAsync(chart.renderToSVGString(), {

@@ -8,6 +8,7 @@ import { program, run } from '#test/services/install.ts';
 import { removeFolder, temporaryFolder } from '#test/services/process.ts';
 import { ask, type SqlLake } from '#test/sql-lake.ts';
 import type { Answers, Cell, Parameters } from './layout.ts';
+import { queriesReport } from './queries.ts';
 import { type RenderedReport, renderReport } from './render.ts';
 import { situationReport } from './situation.ts';
 
@@ -81,4 +82,18 @@ test('the PDF has pages with the numbers, the chart and the hostile post, and no
   // Five pixels for four of 860 by 320, without a mask.
   expect(images).toMatch(/image\s+1075\s+400\s+rgb/);
   expect(images).not.toContain('smask');
+});
+
+test('a PDF says which letters it cannot show, and marks each of them', async () => {
+  const parts = [{ title: 'Words', show: 'table', question: { sql: '', params: [] } }] as const;
+  const rows: Cell[][] = [['ab فيضان cd'], ['洪水'], ['Überflutung 😀'], ['Привет']];
+  const { files } = await renderReport(queriesReport, { event: '', period: { from: 0, to: 1 }, title: 'Letters', content: parts }, { 'part 0': { columns: ['text'], rows } }, ['html', 'pdf']);
+  const path = join(folder, 'letters.pdf');
+  await writeFile(path, files.pdf ?? Buffer.alloc(0));
+  const text = await run(await program('pdftotext', 'poppler-utils'), ['-layout', path, '-']);
+  expect(text).toContain('This PDF has no letters for Arabic, Chinese, emoji');
+  for (const words of ['ab ◊◊◊◊◊ cd', '◊◊', 'Überflutung ◊', 'Привет']) expect(text).toContain(words);
+  await run(await program('pdftoppm', 'poppler-utils'), ['-png', '-r', '70', path, join(folder, 'letters')]);
+  await keep('letters.png', await readFile(join(folder, 'letters-1.png')));
+  for (const words of ['ab فيضان cd', '洪水', 'Überflutung 😀']) expect(files.html?.toString()).toContain(words);
 });

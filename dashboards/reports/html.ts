@@ -1,3 +1,4 @@
+import { undrawable } from './glyphs.ts';
 import type { Cell, Document, Figure, Section } from './layout.ts';
 
 /** Text as HTML shows it, with marks that turn the direction of writing kept to their own element. */
@@ -30,7 +31,8 @@ ${sections.join('\n')}
 
 function image(section: Extract<Section, { kind: 'bars' }>, address: string): string {
   const sums = section.bars.series.map(({ name, values }) => `${name} ${values.reduce((sum, value) => sum + value, 0)}`).join(', ');
-  return `<img src="${address}" width="860" alt="${escapeHtml(`Bar chart. ${sums}`)}">`;
+  return `<img src="${address}" width="860" alt="${escapeHtml(`Bar chart. ${sums}`)}">${
+    undrawable(section.bars.series.map(({ name }) => name)).length === 0 ? '' : `<p class="soft">The drawing has ◊ for letters that it cannot show. From the first series: ${escapeHtml(sums)}.</p>`}`;
 }
 
 function sectionHtml(section: Exclude<Section, { kind: 'bars' }>): string {

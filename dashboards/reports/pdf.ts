@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import pdfmake from 'pdfmake';
-import { fontFolder } from './charts.ts';
+import { drawable, fontFolder, undrawable } from './glyphs.ts';
 import { changeOf, leftOut, rowsShownMax } from './html.ts';
 import type { Cell, Document, Section } from './layout.ts';
 
@@ -20,8 +20,30 @@ export async function toPdf(document: Document, charts: readonly Buffer[]): Prom
   return await pdfmake.createPdf({
     info: { title: document.title }, pageSize: 'A4', pageMargins: [40, 40, 40, 40], defaultStyle: { fontSize: 9 },
     footer: (page: number, pages: number) => ({ text: `${page} / ${pages}`, alignment: 'right', margin: [0, 10, 40, 0] }),
-    content: [{ text: printable(document.title), fontSize: 18, bold: true }, { text: document.subtitle, color: '#546571' }, ...content],
+    content: [{ text: printable(document.title), fontSize: 18, bold: true }, { text: document.subtitle, color: '#546571' }, ...left(document), ...content],
   }).getBuffer();
+}
+
+/** Said first: what the pages below cannot show, and where it can be read. */
+function left(document: Document): unknown[] {
+  const missing = undrawable(textsOf(document));
+  if (missing.length === 0) return [];
+  return [{ text: `This PDF has no letters for ${missing.join(', ')}: ◊ stands for each such character. The page (HTML), XLSX and CSV have them.`, color: '#a8321f', margin: [0, 6, 0, 0] }];
+}
+
+function* textsOf({ title, sections }: Document): Generator<string> {
+  yield title;
+  for (const section of sections) {
+    yield section.title;
+    switch (section.kind) {
+      case 'notice': yield section.text; break;
+      case 'numbers': yield* section.numbers.map(({ name }) => name); break;
+      case 'bars': yield* [...section.bars.steps, ...section.bars.series.map(({ name }) => name)]; break;
+      case 'table':
+        yield* section.columns;
+        for (const row of section.rows.slice(0, rowsShownMax)) for (const cell of row) if (typeof cell === 'string') yield cell;
+    }
+  }
 }
 
 function body(section: Exclude<Section, { kind: 'bars' }>): unknown {
@@ -42,12 +64,15 @@ function table(columns: readonly string[], rows: readonly (readonly Cell[])[]): 
     layout: 'lightHorizontalLines',
     table: {
       headerRows: 1, widths: columns.map((_name, index) => (index === widest ? '*' : 'auto')),
-      body: [columns.map((text) => ({ text, bold: true })), ...rows.map((row) => row.map(cell))],
+      body: [columns.map((text) => ({ text: printable(text), bold: true })), ...rows.map((row) => row.map(cell))],
     },
   };
 }
 
-/** A word that is longer than the page is broken where it would leave it; control characters are left out. */
+/**
+ * A word that is longer than the page is broken where it would leave it; control characters are left out, what has no
+ * letter is marked.
+ */
 function printable(text: string): string {
-  return text.toWellFormed().replaceAll(/[\u0000-\u0008\u000B-\u001F\u202A-\u202E\u2066-\u2069]/g, '').replaceAll(/\S{24}(?=\S)/gu, '$&\u200B');
+  return drawable(text.toWellFormed()).replaceAll(/[\u0000-\u0008\u000B-\u001F\u202A-\u202E\u2066-\u2069]/g, '').replaceAll(/\S{24}(?=\S)/gu, '$&\u200B');
 }

@@ -1,44 +1,30 @@
 import { jest } from '@jest/globals';
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import type { Page } from 'playwright-core';
 import { systemClock } from '#core/clock.ts';
-import { createReports } from '#core/reports/reports.ts';
-import { reportRoutes } from '#sql/http/reports.ts';
-import { pageToken } from '#test/dashboards-lake.ts';
+import { violations } from '#test/axe.ts';
 import { type PageWorld, startPage } from '#test/page.ts';
-import { askOverHttp } from '#transform/jobs/report-ask.ts';
-import { previewReport, reportJob } from '#transform/jobs/report.ts';
-import { layouts } from '../reports/render.ts';
+import { type ReportHouse, reportHouse } from '#test/report-house.ts';
 
 // The machine may be busy with other things: what is tried here is what comes, not how fast.
 jest.setTimeout(90_000);
-const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 let world: PageWorld;
+let house: ReportHouse;
 
 beforeAll(async () => {
   world = await startPage(({ database, lake, url }) => {
-    const reports = createReports({ database, clock: systemClock });
-    const ask = askOverHttp({ url, tokenOf: async () => pageToken });
-    const job = reportJob({ database, reports, clock: systemClock, ask, send: async () => undefined, store: lake.store });
-    return [reportRoutes({
-      reports, clock: systemClock, layouts, preview: (report, at, format, signal) => previewReport({ ask }, report, at, format, signal),
-      hint: () => void job.run({}, { signal: new AbortController().signal, progress: async () => undefined }),
-    })];
+    // Nothing is sent here.
+    house = reportHouse({ database, clock: systemClock, store: lake.store, url, smtpUrl: 'smtp://127.0.0.1:1' });
+    return house.routes;
   });
+  await house.reports.create({ name: 'Every morning', layout: 'situation', parameters: { event: 'flood-2013' }, cron: '0 7 * * *', timeZone: 'America/Denver', catchUp: 'last',
+    deliveries: [{ kind: 'mail', target: 'manager@example.org', format: 'pdf' }, { kind: 'webhook', target: 'https://hooks.example.org/in', format: 'xlsx' }],
+    condition: { kind: 'posts', event: 'flood-2013', above: 0 } }, 'admin');
+  await house.alerts.create({ name: 'Many posts', condition: { kind: 'burst', event: 'flood-2013' }, recipients: [{ kind: 'mail', target: 'duty@example.org' }] }, 'admin');
 }, 180_000);
 
 afterAll(() => world?.[Symbol.asyncDispose](), 60_000);
 
 const open: PageWorld['open'] = (path, options) => world.open(path, options);
-
-async function violations(page: Page): Promise<string[]> {
-  await page.addScriptTag({ content: await readFile(axe, 'utf8') }).catch(async () => page.evaluate(await readFile(axe, 'utf8')));
-  const found: unknown = await page.evaluate('axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] })'
-    + '.then(({ violations }) => violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join(", ")}`))');
-  return Array.isArray(found) ? found.map(String) : [String(found)];
-}
 
 test('the event page shows the counts by kind, and what a post brings with it is text', async () => {
   const { page, troubles } = await open('/event/flood-2013');
@@ -124,36 +110,25 @@ test('a statement is run by keyboard and kept in the history', async () => {
   await page.context().close();
 });
 
-test('a report is made, sent by hand, fetched and paused', async () => {
-  const { page, troubles } = await open('/reports');
-  await page.getByLabel('Name').fill('Every morning');
-  await page.locator('select[name=event]').selectOption('flood-2013');
-  await page.locator('select[name=format]').selectOption('csv');
-  await page.getByRole('button', { name: 'Make it' }).click();
-  await page.getByRole('button', { name: 'Send now' }).click();
-  await page.getByText('sent by hand').waitFor();
-  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'csv' }).click()]);
-  expect(await readFile(await file.path(), 'utf8')).toContain('Situation report: Alberta floods');
-  expect(await violations(page)).toEqual([]);
-  await page.getByRole('button', { name: 'Pause' }).click();
-  await page.getByRole('button', { name: 'Resume' }).waitFor();
-  expect(troubles).toEqual([]);
-  await page.context().close();
-});
-
 const pagesToLookAt = [['home', '/', 'Alberta floods'], ['event', '/event/flood-2013', 'original'], ['sql', '/sql', 'quarantine'],
-  ['operations', '/operations', 'the network closed the connection'], ['reports', '/reports', 'Make a report']] as const;
+  ['operations', '/operations', 'the network closed the connection'], ['reports', '/reports', 'Every morning'], ['report', '/reports?edit=every-morning', 'Whoever saves it'],
+  ['alerts', '/alerts', 'Many posts'], ['alert', '/alerts?new=1', 'What is seen now']] as const;
 
-test.each(pagesToLookAt.flatMap(([name, path, sign]) =>
-  ([['light', 390], ['dark', 1280], ['light', 2560]] as const).map(([scheme, width]) => ({ name, path, sign, scheme, width }))))(
-  '$name at $width px in $scheme colours: no violation, no sideways scrolling', async ({ name, path, sign, scheme, width }) => {
-    const { page, troubles } = await open(path, { colorScheme: scheme, viewport: { width, height: 900 } });
+test.each(pagesToLookAt.map(([name, path, sign]) => ({ name, path, sign })))(
+  '$name from 390 to 2560 px, light and dark: no violation, no sideways scrolling', async ({ name, path, sign }) => {
+    const { page, troubles } = await open(path);
     await page.getByText(sign).first().waitFor();
     if (name === 'event') await page.locator('.chart svg path[fill="#0072b2"]').first().waitFor();
-    expect(await violations(page)).toEqual([]);
-    expect(await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')).toBe(0);
     const folder = process.env['WATERSHED_PICTURES'];
-    if (folder !== undefined) await page.screenshot({ path: join(folder, `${name}-${scheme}-${width}.png`), fullPage: true });
+    for (const scheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme: scheme });
+      for (const width of [390, 1280, 2560]) {
+        await page.setViewportSize({ width, height: 900 });
+        expect({ scheme, width, found: await violations(page) }).toEqual({ scheme, width, found: [] });
+        expect(await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')).toBe(0);
+        if (folder !== undefined) await page.screenshot({ path: join(folder, `${name}-${scheme}-${width}.png`), fullPage: true });
+      }
+    }
     expect(troubles).toEqual([]);
     await page.context().close();
   });

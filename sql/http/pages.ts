@@ -58,7 +58,7 @@ export function pages(options: PagesOptions): (app: FastifyInstance) => Promise<
       return await reply.code(204).send();
     });
     // The page keeps its state in the address: these are places of it, not files.
-    for (const place of ['/event/:id', '/sql', '/operations', '/reports']) {
+    for (const place of ['/event/:id', '/sql', '/operations', '/reports', '/alerts']) {
       app.get(place, { schema: { hide: true } }, async (_request, reply) => await index(reply));
     }
     if (!built) return;

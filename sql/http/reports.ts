@@ -4,6 +4,7 @@ import { can, requireCan } from '#core/auth/access.ts';
 import type { Clock } from '#core/clock.ts';
 import { WatershedError } from '#core/errors.ts';
 import type { Definition, Report, Reports } from '#core/reports/reports.ts';
+import { nextSlot } from '#core/reports/slots.ts';
 import { ConditionBody } from './conditions.ts';
 import { principalOf } from './identity.ts';
 
@@ -53,7 +54,11 @@ const more = {
 const NewReport = Type.Object({ ...fields, ...more }, { additionalProperties: false });
 const Changes = Type.Partial(Type.Object({ ...fields, ...more, status: Type.Union([Type.Literal('active'), Type.Literal('paused')]) }), { additionalProperties: false });
 const Moment = Type.Object({ at: Type.Optional(Type.String({ format: 'date-time' })), format: Type.Optional(Format) }, { additionalProperties: false });
+const Draft = Type.Object({ report: NewReport, at: Type.Optional(Type.String({ format: 'date-time' })), format: Type.Optional(Format) }, { additionalProperties: false });
 const TestSend = Type.Object({ at: Type.Optional(Type.String({ format: 'date-time' })), deliveries: Type.Optional(Deliveries) }, { additionalProperties: false });
+
+/** As long as a person waits for a preview. */
+const previewMs = 120_000;
 
 type WithId = { Params: { id: string } };
 
@@ -62,21 +67,21 @@ export function reportRoutes(options: ReportRoutesOptions): FastifyPluginAsync {
   const { reports } = options;
   return async (app) => {
     app.get('/api/reports', { schema: { summary: 'All reports, and the layouts there are' } }, async (request) => {
-      const see = view(request);
+      const see = view(request, options.clock);
       return { reports: (await reports.list()).map(see), layouts: options.layouts.map(({ name, title, description, hours }) => ({ name, title, description, hours })) };
     });
     app.post<{ Body: Static<typeof NewReport> }>('/api/reports', { schema: { summary: 'Make a report', body: NewReport } }, async (request, reply) => {
       const by = changer(request);
-      requireLayout(options, request.body.layout);
-      return await reply.code(201).send(view(request)(await reports.create(request.body, by)));
+      requireLayout(options.layouts, request.body.layout);
+      return await reply.code(201).send(view(request, options.clock)(await reports.create(request.body, by)));
     });
-    app.get<WithId>('/api/reports/:id', { schema: { summary: 'One report' } }, async (request) => view(request)(await reports.get(request.params.id)));
+    app.get<WithId>('/api/reports/:id', { schema: { summary: 'One report' } }, async (request) => view(request, options.clock)(await reports.get(request.params.id)));
     app.patch<WithId & { Body: Static<typeof Changes> }>('/api/reports/:id', {
       schema: { summary: 'Change, pause or resume a report; whoever changes it owns it', body: Changes },
     }, async (request) => {
       const by = changer(request);
-      if (request.body.layout !== undefined) requireLayout(options, request.body.layout);
-      return view(request)(await reports.edit(request.params.id, request.body, by));
+      if (request.body.layout !== undefined) requireLayout(options.layouts, request.body.layout);
+      return view(request, options.clock)(await reports.edit(request.params.id, request.body, by));
     });
     app.delete<WithId>('/api/reports/:id', { schema: { summary: 'Delete a report; its runs stay' } }, async (request, reply) => {
       await reports.remove(request.params.id, changer(request));
@@ -86,7 +91,7 @@ export function reportRoutes(options: ReportRoutesOptions): FastifyPluginAsync {
   };
 }
 
-function runRoutes({ reports, preview, hint, clock }: ReportRoutesOptions): FastifyPluginAsync {
+function runRoutes({ reports, preview, hint, clock, layouts }: ReportRoutesOptions): FastifyPluginAsync {
   return async (app) => {
     app.post<WithId & { Body: Static<typeof Moment> }>('/api/reports/:id/preview', {
       schema: { summary: 'The report as it would be now, or at a moment; nothing is sent', body: Moment },
@@ -95,7 +100,16 @@ function runRoutes({ reports, preview, hint, clock }: ReportRoutesOptions): Fast
       const owner = changer(request);
       const report = await reports.definition(request.params.id);
       const at = request.body.at === undefined ? clock.now() : Date.parse(request.body.at);
-      const { contentType, bytes } = await preview({ ...report, owner }, at, request.body.format ?? 'html', AbortSignal.timeout(120_000));
+      const { contentType, bytes } = await preview({ ...report, owner }, at, request.body.format ?? 'html', AbortSignal.timeout(previewMs));
+      return await reply.type(contentType).header('cache-control', 'no-store').send(bytes);
+    });
+    app.post<{ Body: Static<typeof Draft> }>('/api/reports/preview', {
+      schema: { summary: 'A report that is not kept yet, as it would be now, or at a moment', body: Draft },
+    }, async (request, reply) => {
+      const { report, at, format } = request.body;
+      requireLayout(layouts, report.layout);
+      const draft = await reports.draft(report, changer(request));
+      const { contentType, bytes } = await preview(draft, at === undefined ? clock.now() : Date.parse(at), format ?? 'html', AbortSignal.timeout(previewMs));
       return await reply.type(contentType).header('cache-control', 'no-store').send(bytes);
     });
     app.post<WithId & { Body: Static<typeof TestSend> }>('/api/reports/:id/test', {
@@ -126,14 +140,19 @@ function runRoutes({ reports, preview, hint, clock }: ReportRoutesOptions): Fast
 }
 
 /** Readers see no key that signs, and no address of a webhook, which may hold a secret of its own. */
-function view(request: FastifyRequest): (report: Report) => Record<string, unknown> {
+function view(request: FastifyRequest, clock: Clock): (report: Report) => Record<string, unknown> {
   const principal = principalOf(request);
   requireCan(principal, 'read_reports');
   const full = can(principal, 'change_reports');
   return ({ secret, deliveries, ...report }) => ({
-    ...report, ...(full ? { secret } : {}),
+    ...report, ...(full ? { secret } : {}), nextAt: report.status === 'active' ? nextAt(report, clock) : null,
     deliveries: full ? deliveries : deliveries.map((delivery) => (delivery.kind === 'webhook' ? { ...delivery, target: new URL(delivery.target).origin } : delivery)),
   });
+}
+
+function nextAt({ cron, timeZone }: Pick<Report, 'cron' | 'timeZone'>, clock: Clock): string | null {
+  const next = nextSlot(cron, timeZone, clock.now());
+  return next === undefined ? null : new Date(next).toISOString();
 }
 
 function changer(request: FastifyRequest): string {
@@ -142,7 +161,7 @@ function changer(request: FastifyRequest): string {
   return principal.name;
 }
 
-function requireLayout({ layouts }: ReportRoutesOptions, name: string): void {
+function requireLayout(layouts: ReportRoutesOptions['layouts'], name: string): void {
   if (layouts.some((layout) => layout.name === name)) return;
   throw new WatershedError('bad_request', `there is no layout ${name}`, { hint: `Layouts are ${layouts.map((layout) => layout.name).join(', ')}.` });
 }

@@ -1,81 +1,28 @@
 // Reports of saved queries, with a condition, into the object store, kept for so long; clocks that jump.
-import { type ManualClock, manualClock, systemClock } from '#core/clock.ts';
-import { type Database, openDatabase } from '#core/database/database.ts';
-import { migrate } from '#core/database/migrate.ts';
 import { createReports, type ReportInput, type Reports } from '#core/reports/reports.ts';
-import { createMemoryStore } from '#core/store/memory.ts';
-import { layouts } from '#dashboards/reports/render.ts';
-import { reportRoutes } from '#sql/http/reports.ts';
-import type { HttpServer } from '#sql/http/server.ts';
-import { dashboardsLake, dashboardsServer, pageToken } from '#test/dashboards-lake.ts';
-import { openPostbox, openReceiver, type Postbox } from '#test/report-world.ts';
-import { startPostgres, type TestPostgres } from '#test/services/postgres.ts';
-import type { SqlLake } from '#test/sql-lake.ts';
-import { previewReport, reportJob } from './report.ts';
-import { type Ask, askOverHttp } from './report-ask.ts';
-import { createSend } from './report-send.ts';
+import { pageToken } from '#test/dashboards-lake.ts';
+import { openReceiver } from '#test/report-world.ts';
+import { reportTests } from '#test/report-tests.ts';
 
-const start = Date.parse('2013-06-21T00:00:00Z');
-const store = createMemoryStore();
-let postgres: TestPostgres;
-let database: Database;
-let lake: SqlLake;
-let server: HttpServer;
-let url: string;
-let clock: ManualClock;
-let reports: Reports;
-let ask: Ask;
-let box: Postbox;
-
-beforeAll(async () => {
-  postgres = await startPostgres();
-  lake = await dashboardsLake();
-});
-
-beforeEach(async () => {
-  box = await openPostbox();
-  clock = manualClock(start);
-  database = openDatabase(await postgres.createDatabase(), { max: 4 });
-  await migrate(database);
-  reports = createReports({ database, clock });
-  const routes = reportRoutes({
-    reports, clock, layouts, hint: () => undefined, preview: (report, at, format, signal) => previewReport({ ask }, report, at, format, signal),
-  });
-  ({ server, url } = await dashboardsServer(lake.engine(), [routes]));
-  ask = askOverHttp({ url: () => url, tokenOf: async () => pageToken });
-});
-
-afterEach(async () => {
-  await server[Symbol.asyncDispose]();
-  await database[Symbol.asyncDispose]();
-  await box[Symbol.asyncDispose]();
-});
-
-afterAll(async () => {
-  await store[Symbol.asyncDispose]();
-  await lake[Symbol.asyncDispose]();
-  await postgres.stop();
-});
+const world = reportTests(Date.parse('2013-06-21T00:00:00Z'));
 
 const base: ReportInput = {
   name: 'Mine', layout: 'queries', parameters: { event: 'flood-2013', hours: 24 }, cron: '0 7 * * *', timeZone: 'UTC', catchUp: 'all', deliveries: [],
 };
 
 async function save(id: string, sql: string, parameters: readonly object[] = []): Promise<void> {
-  await database.execute(`insert into watershed.saved_query (id, name, description, owner, statement, parameters, version, created_at, updated_at, updated_by)
+  await world.database.execute(`insert into watershed.saved_query (id, name, description, owner, statement, parameters, version, created_at, updated_at, updated_by)
     values ($1, $1, '', 'admin', $2, $3, 1, now(), now(), 'admin') on conflict (id) do update set statement = excluded.statement`, [id, sql, JSON.stringify(parameters)]);
 }
 
-async function work(): Promise<void> {
-  const send = createSend({ smtpUrl: box.url, mailFrom: 'watershed@example.org', clock: systemClock, store, timeoutMs: 5000 });
-  await reportJob({ database, reports, clock, ask, send, store }).run({}, { signal: new AbortController().signal, progress: async () => undefined });
-}
+const work = (reports?: Reports): Promise<void> => world.house.work(reports === undefined ? {} : { reports });
 
-const call = async (method: string, path: string, body: unknown): Promise<Response> => await fetch(`${url}${path}`, {
+const call = async (method: string, path: string, body: unknown): Promise<Response> => await fetch(`${world.url}${path}`, {
   method, headers: { authorization: `Bearer ${pageToken}`, 'content-type': 'application/json' }, body: JSON.stringify(body),
 });
 
 test('saved queries are asked with the event and the time of the report, and shown as it says', async () => {
+  const { clock, database, box, reports } = world;
   const of = [{ name: 'event', type: 'text' }, { name: 'from', type: 'text' }, { name: 'to', type: 'text' }];
   const within = 'from lake.activity where event_id = $1 and minute >= cast($2 as timestamptz) and minute < cast($3 as timestamptz)';
   await save('total', `select cast(sum(posts) as bigint) ${within}`, of);
@@ -109,6 +56,7 @@ test('saved queries are asked with the event and the time of the report, and sho
 });
 
 test('a question that fails, gives none, or ten million rows', async () => {
+  const { clock, box, reports } = world;
   await save('none', 'select 1 as one where false');
   await save('many', "select i as number, repeat('w', 100) as word from range(10000000) t(i)");
   await save('late', "select case when i > 9999990 then error('no') else i end from range(10000000) t(i) where i > 9990000");
@@ -124,6 +72,7 @@ test('a question that fails, gives none, or ten million rows', async () => {
 });
 
 test('nothing is sent where the condition does not hold, and the history says what was seen; a test is sent all the same', async () => {
+  const { clock, box, reports } = world;
   const deliveries: ReportInput['deliveries'] = [{ kind: 'mail', target: 'a@example.org', format: 'html' }];
   // The floods end on 21 June at 16:00: the day to the 22nd at 7 has 450 posts, the day after none.
   await reports.create({ ...base, layout: 'situation', deliveries, condition: { kind: 'posts', event: 'flood-2013', above: 100 } }, 'admin');
@@ -141,6 +90,7 @@ test('nothing is sent where the condition does not hold, and the history says wh
 });
 
 test('into the object store once, under a name that tells the slot; files go after the days they are kept, the history stays', async () => {
+  const { clock, store, reports } = world;
   await save('one', 'select 1 as one');
   const deliveries: ReportInput['deliveries'] = [{ kind: 'store', target: 'daily/flood', format: 'csv' }, { kind: 'file', target: '', format: 'pdf' }];
   for (const target of ['../up', '/etc', 'a/../b', 'a//b', 'a b', '.hidden']) {
@@ -168,6 +118,7 @@ test('into the object store once, under a name that tells the slot; files go aft
 });
 
 test('a clock that leaps years ahead and is set right again keeps no report waiting, and repeats no slot', async () => {
+  const { clock, database, box, reports } = world;
   await save('one', 'select 1 as one');
   await reports.create({ ...base, catchUp: 'last', content: [{ query: 'one', show: 'table' }], deliveries: [{ kind: 'mail', target: 'a@example.org', format: 'csv' }] }, 'admin');
   await clock.advance(7 * 3_600_000 + 60_000);
@@ -175,12 +126,9 @@ test('a clock that leaps years ahead and is set right again keeps no report wait
   const now = clock.now();
   const moved = (ms: number): Reports => createReports({ database, clock: { ...clock, now: () => now + ms } });
   await moved(20 * 365 * 86_400_000).plan(); // somebody's clock says 2033
-  reports = moved(0);
-  await work();
-  reports = moved(60_000);
-  await work();
+  await work(moved(0));
+  await work(moved(60_000));
   await clock.advance(24 * 3_600_000);
-  reports = createReports({ database, clock });
   await work();
   await work();
   const sent = box.mails.map(({ subject }) => subject).filter((subject) => subject?.includes('2013'));
@@ -188,6 +136,7 @@ test('a clock that leaps years ahead and is set right again keeps no report wait
 });
 
 test('a webhook that redirects gets nothing, one that hangs is asked again under the same key, and neither holds up the others', async () => {
+  const { clock, box, reports } = world;
   await using hook = await openReceiver();
   await save('one', 'select 1 as one');
   hook.answer = (nth, { headers }, response) => {

@@ -1,75 +1,23 @@
 import { jest } from '@jest/globals';
 import { createHmac } from 'node:crypto';
-import { type ManualClock, manualClock, systemClock } from '#core/clock.ts';
-import { type Database, openDatabase } from '#core/database/database.ts';
-import { migrate } from '#core/database/migrate.ts';
-import { createReports, type ReportInput, type Reports } from '#core/reports/reports.ts';
-import { createMemoryStore } from '#core/store/memory.ts';
-import { layouts } from '#dashboards/reports/render.ts';
-import { reportRoutes } from '#sql/http/reports.ts';
-import type { HttpServer } from '#sql/http/server.ts';
-import { dashboardsLake, dashboardsServer, pageToken } from '#test/dashboards-lake.ts';
-import { openPostbox, openReceiver, type Postbox } from '#test/report-world.ts';
-import { startPostgres, type TestPostgres } from '#test/services/postgres.ts';
-import type { SqlLake } from '#test/sql-lake.ts';
-import { previewReport, reportJob } from './report.ts';
-import { type Ask, askOverHttp } from './report-ask.ts';
-import { createSend, type Send } from './report-send.ts';
+import type { ReportInput } from '#core/reports/reports.ts';
+import { pageToken } from '#test/dashboards-lake.ts';
+import { openReceiver } from '#test/report-world.ts';
+import { reportTests } from '#test/report-tests.ts';
+import type { Send } from './report-send.ts';
 
 jest.setTimeout(60_000);
-const start = Date.parse('2013-06-21T00:00:00Z');
-let postgres: TestPostgres;
-let database: Database;
-let lake: SqlLake;
-let server: HttpServer;
-let url: string;
-let clock: ManualClock;
-let reports: Reports;
-let ask: Ask;
-let box: Postbox;
-const store = createMemoryStore();
-
-beforeAll(async () => {
-  postgres = await startPostgres();
-  lake = await dashboardsLake();
-});
-
-beforeEach(async () => {
-  box = await openPostbox();
-  clock = manualClock(start);
-  database = openDatabase(await postgres.createDatabase(), { max: 4 });
-  await migrate(database);
-  reports = createReports({ database, clock });
-  const routes = reportRoutes({
-    reports, clock, layouts, hint: () => undefined, preview: (report, at, format, signal) => previewReport({ ask }, report, at, format, signal),
-  });
-  ({ server, url } = await dashboardsServer(lake.engine(), [routes]));
-  ask = askOverHttp({ url: () => url, tokenOf: async () => pageToken });
-});
-
-afterEach(async () => {
-  await server[Symbol.asyncDispose]();
-  await database[Symbol.asyncDispose]();
-  await box[Symbol.asyncDispose]();
-});
-
-afterAll(async () => {
-  await store[Symbol.asyncDispose]();
-  await lake[Symbol.asyncDispose]();
-  await postgres.stop();
-});
+const world = reportTests(Date.parse('2013-06-21T00:00:00Z'));
 
 const daily: ReportInput = {
   name: 'Alberta every morning', layout: 'situation', parameters: { event: 'flood-2013', hours: 24 }, cron: '0 7 * * *', timeZone: 'America/Denver',
   catchUp: 'last', deliveries: [{ kind: 'mail', target: 'manager@example.org', format: 'html' }, { kind: 'file', target: '', format: 'csv' }],
 };
 
-async function work(send?: Send, stop = new AbortController().signal): Promise<void> {
-  const sender = send ?? createSend({ smtpUrl: box.url, mailFrom: 'watershed@example.org', clock: systemClock, store, timeoutMs: 5000 });
-  await reportJob({ database, reports, clock, ask, send: sender, store }).run({}, { signal: stop, progress: async () => undefined });
-}
+const work = (send?: Send): Promise<void> => world.house.work(send === undefined ? {} : { send });
 
 test('the report arrives once a morning, as a mail with its chart and as a file', async () => {
+  const { clock, box, reports } = world;
   await reports.create(daily, 'admin');
   await work();
   expect(box.mails).toHaveLength(0);
@@ -87,12 +35,13 @@ test('the report arrives once a morning, as a mail with its chart and as a file'
   const [run] = await reports.runs('alberta-every-morning', 10);
   expect(run).toMatchObject({ state: 'done', slot: '2013-06-21T13:00:00.000Z', formats: ['csv', 'html'],
     deliveries: [{ kind: 'mail', state: 'sent', attempts: 1, perhapsTwice: false }, { kind: 'file', state: 'sent' }] });
-  const file = await fetch(`${url}/api/report-runs/${run?.id}/csv`, { headers: { authorization: `Bearer ${pageToken}` } });
+  const file = await fetch(`${world.url}/api/report-runs/${run?.id}/csv`, { headers: { authorization: `Bearer ${pageToken}` } });
   expect(file.headers.get('content-disposition')).toBe('attachment; filename="alberta-every-morning-2013-06-21T1300Z.csv"');
   expect(await file.text()).toContain('Posts,1200,650');
 });
 
 test('two processes that look at the same moment deliver a slot once', async () => {
+  const { clock, box, reports } = world;
   await reports.create(daily, 'admin');
   await clock.advance(13 * 3_600_000 + 60_000);
   await Promise.all([work(), work(), work()]);
@@ -100,6 +49,7 @@ test('two processes that look at the same moment deliver a slot once', async () 
 });
 
 test('after three days of rest the last slot is sent and the others are shown as left out', async () => {
+  const { clock, reports } = world;
   await reports.create(daily, 'admin');
   await clock.advance(3 * 86_400_000);
   await work();
@@ -108,6 +58,7 @@ test('after three days of rest the last slot is sent and the others are shown as
 });
 
 test('a mail server that says "later" is asked again, and only it', async () => {
+  const { clock, box, reports } = world;
   box.fate = (count) => (count === 1 ? 'later' : 'take');
   await reports.create({ ...daily, deliveries: [...daily.deliveries, { kind: 'mail', target: 'second@example.org', format: 'pdf' }] }, 'admin');
   await clock.advance(13 * 3_600_000 + 60_000);
@@ -121,6 +72,7 @@ test('a mail server that says "later" is asked again, and only it', async () => 
 });
 
 test('a mail server that breaks off after the text: sent again under the same id, and shown as perhaps twice', async () => {
+  const { clock, box, reports } = world;
   box.fate = (count) => (count === 1 ? 'drop' : 'take');
   await reports.create(daily, 'admin');
   await clock.advance(13 * 3_600_000 + 60_000);
@@ -133,9 +85,10 @@ test('a mail server that breaks off after the text: sent again under the same id
 });
 
 test('a process that dies between sending and writing it down is answered by the same id', async () => {
+  const { clock, box, reports } = world;
   await reports.create(daily, 'admin');
   await clock.advance(13 * 3_600_000 + 60_000);
-  const real = createSend({ smtpUrl: box.url, mailFrom: 'watershed@example.org', clock: systemClock, store });
+  const real = world.house.send;
   const dead = Promise.withResolvers<void>();
   const dying = work(async (outgoing, signal) => {
     await real(outgoing, signal);
@@ -155,6 +108,7 @@ test('a process that dies between sending and writing it down is answered by the
 });
 
 test('a webhook is signed, and knows by its key what it had already', async () => {
+  const { clock, reports } = world;
   await using hook = await openReceiver();
   hook.answer = (nth) => (nth === 1 ? 503 : 204);
   const { secret } = await reports.create({ ...daily, deliveries: [{ kind: 'webhook', target: hook.url, format: 'xlsx' }] }, 'admin');
@@ -170,6 +124,7 @@ test('a webhook is signed, and knows by its key what it had already', async () =
 });
 
 test('a refused question fails the run at once with its reason, and a retry sends it', async () => {
+  const { clock, database, box, reports } = world;
   await reports.create({ ...daily, layout: 'no-such-layout' }, 'admin');
   await clock.advance(13 * 3_600_000 + 60_000);
   await work();
@@ -182,6 +137,7 @@ test('a refused question fails the run at once with its reason, and a retry send
 });
 
 test('a paused report owes nothing for its rest; one that is edited while a slot is open sends what was due', async () => {
+  const { clock, box, reports } = world;
   await reports.create(daily, 'admin');
   await reports.edit('alberta-every-morning', { status: 'paused' }, 'admin');
   await clock.advance(2 * 86_400_000);
@@ -197,7 +153,8 @@ test('a paused report owes nothing for its rest; one that is edited while a slot
 });
 
 test('the API makes, previews, tests and deletes a report', async () => {
-  const call = async (method: string, path: string, body?: unknown): Promise<Response> => await fetch(`${url}${path}`, {
+  const { box } = world;
+  const call = async (method: string, path: string, body?: unknown): Promise<Response> => await fetch(`${world.url}${path}`, {
     method, headers: { authorization: `Bearer ${pageToken}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });

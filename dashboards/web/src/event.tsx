@@ -1,14 +1,15 @@
 import { listEvents, sql, type SqlResult } from './api.ts';
-import type { Gap } from './chart.ts';
+import type { Gap } from './bars.ts';
 import { EventHead } from './eventhead.tsx';
 import { type Filter, filterOf, isFiltered, needsPosts } from './filter.ts';
 import { FilterBar } from './filterbar.tsx';
 import { useLoad } from './hooks.ts';
 import { NewestPosts } from './newest.tsx';
-import { Chart, Languages, Legend, Terms, TimelineTable } from './panels.tsx';
+import { Languages, Legend, Terms, TimelineTable } from './panels.tsx';
 import { count, Link, Problem } from './parts.tsx';
 import { gapsSql, languagesSql, matchingMomentumSql, momentumSql, sampleSql, shownSql, termsSql } from './queries.ts';
 import { place, setParams } from './state.ts';
+import { TimeChart } from './timechart.tsx';
 import { loadTimeline, ms, samplePosts, searchedPosts, type Timeline } from './timeline.ts';
 
 const noGaps: readonly Gap[] = [];
@@ -21,7 +22,9 @@ export function EventPage({ id }: { id: string }) {
   const timeline = useLoad(`timeline ${key}`, (signal) => loadTimeline(filter, signal), isFiltered(filter) ? 15_000 : 5_000);
   const gaps = useLoad(`gaps ${id}`, (signal) => loadGaps(id, signal), 30_000);
   const shown = timeline.data;
-  const terms = useLoad(`terms ${key} ${shown === undefined}`, async (signal) => (shown === undefined ? undefined : await loadTerms(filter, shown, signal)), 15_000);
+  // Counts know their answer at once; a sample needs to know how far back it goes.
+  const since = needsPosts(filter) || filter.kind !== '' ? shown?.sampleSince ?? 'later' : undefined;
+  const terms = useLoad(`terms ${key} ${since === 'later'}`, async (signal) => (since === 'later' ? undefined : await loadTerms(filter, since, signal)), 15_000);
   const event = events.data?.find((candidate) => candidate.id === id);
   if (events.data !== undefined && event === undefined) return <Unknown id={id} />;
   const error = timeline.error ?? events.error ?? terms.error;
@@ -41,7 +44,7 @@ export function EventPage({ id }: { id: string }) {
           </button>
         </div>
         <Volume filter={filter} timeline={shown} />
-        {shown && params.has('table') ? <TimelineTable timeline={shown} /> : <Chart timeline={shown} gaps={gaps.data ?? noGaps} />}
+        {shown && params.has('table') ? <TimelineTable timeline={shown} /> : <TimeChart timeline={shown} gaps={gaps.data ?? noGaps} />}
         {shown && shown.posts > 0 && <Legend timeline={shown} kind={filter.kind} />}
         <p class="soft">Draw over the chart to see a part of the time, in every panel; shaded times were not collected.
           {shown?.boundedSince !== undefined && ` The event is large: words were looked for in its newest ${count.format(searchedPosts)} posts. Choose a time to look further back.`}</p>
@@ -72,12 +75,12 @@ interface TermsFound {
 }
 
 /** From the counts where they know the answer, else from a sample of the newest posts that fit. */
-async function loadTerms(filter: Filter, timeline: Timeline, signal: AbortSignal): Promise<TermsFound> {
-  if (!needsPosts(filter) && filter.kind === '') {
+async function loadTerms(filter: Filter, sampleSince: number | undefined, signal: AbortSignal): Promise<TermsFound> {
+  if (sampleSince === undefined) {
     const [languages, terms] = await Promise.all([sql(languagesSql(filter), [], signal), sql(termsSql(filter, 10), [], signal)]);
     return { languages, terms, sampled: false };
   }
-  const { columns, rows, rowCount } = await sql(sampleSql(filter, timeline.sampleSince, samplePosts, 10), [], signal);
+  const { columns, rows, rowCount } = await sql(sampleSql(filter, sampleSince, samplePosts, 10), [], signal);
   const ofKind = (isLang: boolean): typeof rows => rows.filter(([kind]) => (kind === 'lang') === isLang);
   return { languages: { columns, rowCount, rows: ofKind(true).map((row) => row.slice(1)) }, terms: { columns, rowCount, rows: ofKind(false) }, sampled: true };
 }

@@ -1,4 +1,5 @@
 import { render } from 'preact';
+import { AlertsPage } from './alerts.tsx';
 import { api, type ApiError } from './api.ts';
 import { EventPage } from './event.tsx';
 import { HomePage } from './home.tsx';
@@ -28,6 +29,7 @@ function App() {
           <Link to="/" aria-current={path === '/' ? 'page' : undefined}>Events</Link>
           <Link to="/sql" aria-current={path === '/sql' ? 'page' : undefined}>Ask in SQL</Link>
           <Link to="/reports" aria-current={path === '/reports' ? 'page' : undefined}>Reports</Link>
+          <Link to="/alerts" aria-current={path === '/alerts' ? 'page' : undefined}>Alerts</Link>
           <Link to="/operations" aria-current={path === '/operations' ? 'page' : undefined}>Operations</Link>
         </nav>
         {status.data?.simulated && <span class="badge">simulated crisis: made-up posts</span>}
@@ -38,7 +40,7 @@ function App() {
       <main>
         <Banner error={status.error} />
         {eventId !== undefined ? <EventPage id={eventId} key={eventId} /> : path === '/sql' ? <QueryPage />
-          : path === '/operations' ? <OperationsPage /> : path === '/reports' ? <ReportsPage /> : <HomePage />}
+          : path === '/operations' ? <OperationsPage /> : path === '/reports' ? <ReportsPage /> : path === '/alerts' ? <AlertsPage /> : <HomePage />}
       </main>
     </>
   );

@@ -1,40 +1,9 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
 import type { SqlResult } from './api.ts';
-import type { Gap, TimeChart } from './chart.ts';
 import { kindName, kinds } from './filter.ts';
 import { languageName } from './filterbar.tsx';
 import { count } from './parts.tsx';
 import { setParams } from './state.ts';
 import type { Timeline } from './timeline.ts';
-
-export function Chart({ timeline, gaps }: { timeline: Timeline | undefined; gaps: readonly Gap[] }) {
-  const holder = useRef<HTMLDivElement>(null);
-  const chart = useRef<Promise<TimeChart | undefined>>(undefined);
-  const [failed, setFailed] = useState(false);
-  useEffect(() => {
-    const element = holder.current;
-    if (element === null) return undefined;
-    // The chart library is four times the page: it comes when the first chart does.
-    const made = import('./chart.ts').then(({ createTimeChart }) => createTimeChart(element, (from, to) =>
-      setParams({ from: minuteText(Math.floor(from / 60_000) * 60_000), to: minuteText(Math.ceil(to / 60_000) * 60_000) })))
-      .catch(() => {
-        setFailed(true);
-        return undefined;
-      });
-    chart.current = made;
-    return () => void made.then((instance) => instance?.dispose());
-  }, []);
-  useEffect(() => {
-    if (timeline !== undefined) void chart.current?.then((instance) => instance?.show(timeline.series, timeline.stepMs, gaps));
-  }, [timeline, gaps]);
-  const label = `Bar chart over time, stacked by kind: ${timeline?.series.map((series) => `${kindName(series.label)} ${sum(series)}`).join(', ') ?? ''}`;
-  if (failed) return <p class="soft">The chart could not be fetched: reload the page when the server answers, or show the numbers.</p>;
-  return <div ref={holder} class="chart" role="img" aria-label={label} />;
-}
-
-function minuteText(at: number): string {
-  return `${new Date(at).toISOString().slice(0, 16)}Z`;
-}
 
 function sum(series: Timeline['series'][number]): number {
   return series.points.reduce((total, [, posts]) => total + posts, 0);
