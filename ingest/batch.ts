@@ -117,7 +117,9 @@ function createAppend(log: Log, persist: Batch['persist']): (waiting: Map<Topic,
 }
 
 /** Tries until it works; gives up where it cannot pass by itself, or when we are stopping. */
-async function untilDone<T>({ source, clock, logger }: CollectorOptions, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+async function untilDone<T>(
+  { source, clock, logger }: CollectorOptions, signal: AbortSignal, work: () => Promise<T>,
+): Promise<T> {
   for (;;) {
     try {
       return await work();
@@ -163,7 +165,8 @@ function createMeters({ metrics, source: { name: source }, clock }: CollectorOpt
   connected.set(0, { source });
   return {
     read(untilMs) {
-      if (untilMs !== undefined) lag.set(untilMs === null ? 0 : Math.max(0, (clock.now() - untilMs) / 1000), { source });
+      if (untilMs === undefined) return;
+      lag.set(untilMs === null ? 0 : Math.max(0, (clock.now() - untilMs) / 1000), { source });
     },
     item(item, topic) {
       records.add(1, { source, topic });

@@ -12,7 +12,8 @@ export interface ItemRecord {
  * The record that an item of a source becomes, and the topic it goes to. A post that no record can hold is set aside.
  */
 export function recordOf(
-  item: Exclude<SourceItem, CursorItem>, context: { readonly source: string; readonly account: string; readonly nowMs: number },
+  item: Exclude<SourceItem, CursorItem>,
+  context: { readonly source: string; readonly account: string; readonly nowMs: number },
 ): ItemRecord {
   const { source, account, nowMs } = context;
   switch (item.kind) {

@@ -52,7 +52,8 @@ export async function ingestProgram(foundation: Foundation, feeds: Feeds): Promi
   }));
   if (config.WATERSHED_X_BEARER_TOKEN !== undefined) {
     sources.push(xSource({
-      url: config.WATERSHED_X_URL, token: config.WATERSHED_X_BEARER_TOKEN, clock, postsPerMonth: config.WATERSHED_X_POSTS_PER_MONTH,
+      url: config.WATERSHED_X_URL, token: config.WATERSHED_X_BEARER_TOKEN, clock,
+      postsPerMonth: config.WATERSHED_X_POSTS_PER_MONTH,
       onDropped: dropped('x'),
     }));
   }

@@ -27,7 +27,9 @@ const pollMs = 5_000;
 const retryMs = 1_000;
 
 /** Follows the registry by LISTEN/NOTIFY, so that a change is in force in every process within moments. */
-export async function openFeeds({ database, registry, clock }: { database: Database; registry: Registry; clock: Clock }): Promise<Feeds> {
+export async function openFeeds(
+  { database, registry, clock }: { database: Database; registry: Registry; clock: Clock },
+): Promise<Feeds> {
   let events: readonly CrisisEvent[] = await registry.list();
   let change = Promise.withResolvers<void>();
   const refresh = async (): Promise<void> => {

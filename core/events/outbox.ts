@@ -33,7 +33,9 @@ async function carry(database: Database, log: Log): Promise<number> {
     // Only one process carries at a time, so that records keep their order.
     const rows = await sql.query<{ id: bigint; topic: string; record: Buffer }>(
       'select id, topic, record from watershed.outbox order by id limit $1 for update', [batchMax]);
-    for (const [topic, some] of Map.groupBy(rows, (row) => row.topic)) await log.append(topic, 0, some.map(({ record }) => record));
+    for (const [topic, some] of Map.groupBy(rows, (row) => row.topic)) {
+      await log.append(topic, 0, some.map(({ record }) => record));
+    }
     if (rows.length > 0) await sql.execute('delete from watershed.outbox where id <= $1', [rows.at(-1)?.id]);
     return rows.length;
   });

@@ -38,7 +38,9 @@ interface Row {
 }
 
 export function createRegistry({ database, clock }: { database: Database; clock: Clock }): Registry {
-  const change = (id: string, by: string, next: (state: State) => [EventChange, State], expectedVersion?: number): Promise<CrisisEvent> =>
+  const change = (
+    id: string, by: string, next: (state: State) => [EventChange, State], expectedVersion?: number,
+  ): Promise<CrisisEvent> =>
     database.transaction(async (sql) => {
       const row = await locked(sql, id);
       if (expectedVersion !== undefined && expectedVersion !== row.version) {
@@ -50,7 +52,8 @@ export function createRegistry({ database, clock }: { database: Database; clock:
       const state = normalise(changed);
       if (sameState(state, row.state)) return shown(row);
       if (state.name !== row.state.name) await requireFreeName(sql, state.name, id);
-      return write(sql, { ...row, state, version: row.version + 1, updated_at: new Date(clock.now()), updated_by: by }, kind, row.state);
+      const updated = { version: row.version + 1, updated_at: new Date(clock.now()), updated_by: by };
+      return write(sql, { ...row, ...updated, state }, kind, row.state);
     }).catch(explainName);
   return {
     create: (input, by, wantedId) => database.transaction(async (sql) => {
@@ -91,7 +94,8 @@ export function createRegistry({ database, clock }: { database: Database; clock:
         'select version, at, by, change, before, after from watershed.event_history where event_id = $1 order by version', [id]);
       if (rows.length === 0) throw missing(id);
       return rows.map((row) => ({
-        version: row.version, at: row.at.toISOString(), by: row.by, change: row.change, from: row.before, to: row.after }));
+        version: row.version, at: row.at.toISOString(), by: row.by, change: row.change,
+        from: row.before, to: row.after }));
     },
   };
 }
@@ -104,7 +108,8 @@ async function write(sql: Sql, row: Row, change: EventChange, before: State | un
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
      on conflict (id) do update set name = excluded.name, state = excluded.state, version = excluded.version,
        updated_at = excluded.updated_at, updated_by = excluded.updated_by, deleted_at = excluded.deleted_at, deleted_by = excluded.deleted_by`,
-    [id, state.name, JSON.stringify(state), version, row.created_at, row.created_by, at, by, deleted ? at : null, deleted ? by : null]);
+    [id, state.name, JSON.stringify(state), version, row.created_at, row.created_by, at, by,
+      deleted ? at : null, deleted ? by : null]);
   await sql.execute(
     'insert into watershed.event_history (event_id, version, at, by, change, before, after) values ($1, $2, $3, $4, $5, $6, $7)',
     [id, version, at, by, change, before === undefined ? null : JSON.stringify(before), deleted ? null : JSON.stringify(state)]);

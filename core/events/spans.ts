@@ -27,7 +27,8 @@ export async function readSpans(
      order by h.event_id, h.version`, [new Date(sinceMs), new Date(untilMs), source]);
   const spans: EventSpan[] = [];
   for (const { id, state: { rule, start, end }, since, until } of rows) {
-    const span = { id, rule, start, end, sinceMs: since.getTime(), untilMs: until?.getTime() ?? Number.POSITIVE_INFINITY };
+    const endMs = until?.getTime() ?? Number.POSITIVE_INFINITY;
+    const span = { id, rule, start, end, sinceMs: since.getTime(), untilMs: endMs };
     const before = spans.at(-1);
     const goesOn = before?.id === id && before.untilMs === span.sinceMs && sameToCollect(before, span);
     if (goesOn) spans.pop();

@@ -50,7 +50,8 @@ async function readOnce(
   return followStream({
     host, cursorUs: past.nextUs, clock, signal, channel,
     mayMatch: (json, did) => current().mayMatch(json, did),
-    match: (post, timeUs) => timeUs >= past.untilUs ? [] : matchesOf(collector, current(), post, timeUs, () => past.sinceUs),
+    match: (post, timeUs) => timeUs >= past.untilUs ? []
+      : matchesOf(collector, current(), post, timeUs, () => past.sinceUs),
     onFirst: (firstUs) => notKept(past, firstUs, clock.now()),
     onTime: () => undefined,
     onIdentity: () => undefined,

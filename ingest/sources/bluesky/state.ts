@@ -35,7 +35,8 @@ export function parseState(cursor: string | undefined): BlueskyState {
  * a pause too.
  */
 export function takeEvents(
-  state: BlueskyState, events: readonly { readonly id: string; readonly start: string | null }[], readUs: number, nowUs: number,
+  state: BlueskyState, events: readonly { readonly id: string; readonly start: string | null }[],
+  readUs: number, nowUs: number,
 ): void {
   for (const { id, start } of events) {
     const startUs = start === null ? undefined : Date.parse(start) * 1000;

@@ -100,7 +100,9 @@ function wantedValues(
 }
 
 /** A tag names all events of a rule, and is of no other rule. */
-function withTags(values: readonly (readonly [value: string, ids: readonly string[]])[], others: readonly StreamRule[]): WantedRule[] {
+function withTags(
+  values: readonly (readonly [value: string, ids: readonly string[]])[], others: readonly StreamRule[],
+): WantedRule[] {
   const taken = new Set(others.map(({ tag }) => tag));
   return values.map(([value, ids]) => {
     let part = 0;
@@ -153,7 +155,9 @@ async function tryToAdd(
   }
 }
 
-function journalOf(added: number, deleted: number, retagged: number, refused: readonly (readonly [string, string])[]): JournalItem[] {
+function journalOf(
+  added: number, deleted: number, retagged: number, refused: readonly (readonly [string, string])[],
+): JournalItem[] {
   const items: JournalItem[] = refused.map(([eventId, why]) =>
     ({ kind: 'journal', entry: { kind: 'rules_changed', eventId, cause: `X refused the rule: ${why}` } }));
   if (added > 0 || deleted > 0 || retagged > 0) {
