@@ -29,8 +29,8 @@ const medium = where('media_objects', 'media_key', 'k');
 const shown = (original: string, retweeted: string, own: string): string =>
   `case when original."text" is not null then ${original} when retweeted."text" is not null then ${retweeted} else ${own} end`;
 
-// What is a struct within a struct gets a name before its members are asked for: DuckDB makes room for all that a struct
-// holds, 2,048 times, at every step of a path, and half of a small batch's time went there.
+// What is a struct within a struct gets a name before its members are asked for: DuckDB makes room for all that a
+// struct holds, 2,048 times, at every step of a path, and half of a small batch's time went there.
 const parts = [
   { tweet: 'post.data', includes: 'post.includes' },
   {
