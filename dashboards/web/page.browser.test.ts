@@ -110,6 +110,49 @@ test('a statement is run by keyboard and kept in the history', async () => {
   await page.context().close();
 });
 
+test('a card tells the pace at the end of an archive, and a gap for as long as it is open', async () => {
+  const { page, troubles } = await open('/');
+  const card = page.locator('.event-card', { hasText: 'Alberta floods' });
+  // A post each 72 seconds until 15:58:48: 50 in the last 60 minutes, 5 in the last five.
+  await card.getByText('50in its last hour').waitFor();
+  await card.getByText('1.0posts/min at its end').waitFor();
+  await card.getByText('newest on 2013-06-21').waitFor();
+  expect(await card.getByText('open gap').count()).toBe(0);
+  const [since, until] = [-600_000, -300_000].map((ms) => new Date(systemClock.now() + ms).toISOString());
+  const gap = (filledAt: string): string => `select now() as at, 'x' as source, 'flood-2013' as event_id, 'gap' as kind, timestamptz '${since}' as since,
+    timestamptz '${until}' as until, 'a cable was cut' as cause, ${filledAt} as filled_at, 9 as log_offset`;
+  await world.lake.append('journal', gap('cast(null as timestamptz)'));
+  await page.reload();
+  await card.getByText('1 open gap', { exact: true }).waitFor();
+  await world.lake.append('journal', gap('now()'));
+  await page.reload();
+  await card.getByText('50in its last hour').waitFor();
+  await card.getByText('1 open gap', { exact: true }).waitFor({ state: 'detached' });
+  expect(troubles).toEqual([]);
+  await page.context().close();
+});
+
+test('words of ten thousand letters, marks that turn the writing and letters without width keep to their own post', async () => {
+  const tricks = [['long', 'w'.repeat(10_000)], ['turned', '\u202E\u2066\u202D turned '.repeat(50)], ['nothing', '\u200B\u200D\u2060'.repeat(3_000)], ['stacked', `Z${'\u0335\u0489'.repeat(500)}`]];
+  for (const [id, text] of tricks) {
+    await world.lake.append('posts', `select 'flood-2013' as event_id, 'x' as source, '${id}' as post_id, timestamptz '2013-06-21 15:59:30+00' as created_at,
+      '${id}${'h'.repeat(300)}' as author_handle, 'begin ${id} ${text}' as text, 0 as log_partition, 6000 as log_offset`);
+  }
+  for (const width of [390, 1280]) {
+    const { page, troubles } = await open('/event/flood-2013', { viewport: { width, height: 900 } });
+    for (const [id] of tricks) {
+      const post = page.locator('.posts li', { hasText: `begin ${id}` });
+      await post.waitFor();
+      expect([id, await post.evaluate((element) => element.scrollWidth <= element.clientWidth && element.clientHeight < 900)]).toEqual([id, true]);
+    }
+    expect(await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')).toBe(0);
+    // What turns the writing in one post leaves the line of the next as it is.
+    expect(await page.locator('.posts li p').evaluateAll((all) => all.every((element) => getComputedStyle(element).unicodeBidi === 'isolate'))).toBe(true);
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  }
+});
+
 const pagesToLookAt = [['home', '/', 'Alberta floods'], ['event', '/event/flood-2013', 'original'], ['sql', '/sql', 'quarantine'],
   ['operations', '/operations', 'the network closed the connection'], ['reports', '/reports', 'Every morning'], ['report', '/reports?edit=every-morning', 'Whoever saves it'],
   ['alerts', '/alerts', 'Many posts'], ['alert', '/alerts?new=1', 'What is seen now']] as const;
