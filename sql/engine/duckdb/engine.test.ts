@@ -191,6 +191,19 @@ test('a child that grows too large is killed, its statement alone fails, and ano
   expect((await ask(small, 'SELECT 2')).rows).toEqual([[2]]);
 });
 
+test('a statement that spills beyond its limit fails alone, with a sentence', async () => {
+  const small = lake.engine({ children: 1, memoryBytes: 64 * 2 ** 20, tempBytesMax: 8 * 2 ** 20 });
+  // Some 300 MB to be sorted.
+  const large = 'SELECT i, row_number() OVER (ORDER BY h) FROM (SELECT i, md5(i::VARCHAR) AS h FROM range(6000000) r(i))';
+  const failed = expect(ask(small, large)).rejects.toMatchObject({
+    code: 'limit_exceeded', message: 'the statement set more than 8.0 MiB aside on the disk', hint: expect.stringContaining('fewer rows'),
+    context: { sqlstate: '53400' },
+  });
+  expect((await ask(small, 'SELECT count(*) FROM posts WHERE likes < 100')).rows).toEqual([[100]]);
+  await failed;
+  expect((await ask(small, 'SELECT 1')).rows).toEqual([[1]]);
+});
+
 test('users take turns', async () => {
   await using single = lake.engine({ children: 1 });
   const order: string[] = [];

@@ -20,11 +20,21 @@ export function engineError(error: unknown, place: Place): WatershedError {
   const kind = parsed.exception_type ?? text.split(' Error:')[0] ?? '';
   // Advice about settings that nobody can change here follows an empty line.
   const message = ((parsed.exception_message ?? text).split('\n\nPossible solutions:')[0] ?? '').trim();
+  const spilled = /failed to offload data block.*\/([\d.]+ \w+) used\)/.exec(message)?.[1];
+  if (spilled !== undefined) return spillError(spilled);
   const [code, sqlstate, hint] = verdictOn(kind, parsed, message);
   const at = parsed.position === undefined ? undefined : place(Number(parsed.position));
   return new WatershedError(code, message, {
     context: { sqlstate, ...(at === undefined ? {} : { position: at }) },
     ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+/** DuckDB's own message advises to change a setting, which nobody can here. */
+function spillError(most: string): WatershedError {
+  return new WatershedError('limit_exceeded', `the statement set more than ${most} aside on the disk`, {
+    hint: 'Sort, join or group fewer rows or columns: a condition on event_id and created_at leaves out whole files.',
+    context: { sqlstate: '53400' },
   });
 }
 

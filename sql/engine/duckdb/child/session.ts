@@ -237,7 +237,6 @@ async function openDatabase(options: ChildOptions): Promise<DuckDBConnection> {
     memory_limit: `${Math.floor(options.memoryBytes / 2 ** 20)}MiB`,
     threads: String(options.threads),
     temp_directory: options.tempDir,
-    max_temp_directory_size: `${Math.floor(options.tempBytesMax / 2 ** 20)}MiB`,
     autoinstall_known_extensions: 'false',
     autoload_known_extensions: 'false',
     allow_community_extensions: 'false',
@@ -259,6 +258,8 @@ async function openDatabase(options: ChildOptions): Promise<DuckDBConnection> {
     'parquet_metadata_cache = true',
     // The pages of local files are in the system's cache already, which gives them back when memory is short.
     'enable_external_file_cache = false',
+    // Given when the database is made it is told by current_setting, and not kept to (DuckDB 1.5.5).
+    `max_temp_directory_size = '${Math.floor(options.tempBytesMax / 2 ** 20)}MiB'`,
     `search_path = '${searchPath}'`,
     `allowed_directories = [${quoted.join(', ')}]`,
     'enable_external_access = false',
