@@ -71,8 +71,8 @@ function reasonIn(encoding: Encoding | 'file', problem: Problem): Buffer {
 }
 
 /**
- * Framed as a message of an Arrow stream is (Encapsulated message format: a continuation mark, a length of whole eights),
- * but no message: a reader stops there with an error, however little it looks at the connection.
+ * Framed as a message of an Arrow stream is (Encapsulated message format: a continuation mark, a length of whole
+ * eights), but no message: PyArrow stops there with an error, however little it looks at the connection.
  */
 function arrowFrame(line: string): Buffer {
   const bytes = Buffer.from(line);

@@ -256,3 +256,12 @@ describe('the extended protocol', () => {
     expect(await ask(raw, frontend.frame('F', Buffer.alloc(8)))).toEqual(['E 0A000', 'Z I']);
   });
 });
+
+test.each(['select * from store.posts', 'select * from lake.posts union all from store.posts', 'describe store.posts', 'show tables from store'])(
+  'a read-only token is refused what must be forgotten: %s', async (sql) => {
+    const raw = await loggedIn();
+    const [refusal, ...rest] = await ask(raw, frontend.query(sql));
+    expect(refusal).toMatch(/^E 42501/);
+    expect(rest).toEqual(['Z I']);
+    expect(await ask(raw, frontend.parse('', sql), frontend.bind('', ''), frontend.execute(''), frontend.sync())).toContainEqual(expect.stringMatching(/^E 42501/));
+  });
