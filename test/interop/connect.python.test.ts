@@ -6,9 +6,12 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { systemClock } from '#core/clock.ts';
 import { silentLogger } from '#core/logger.ts';
+import { createHttpServer } from '#sql/http/server.ts';
 import { ensureOwnCertificate, openWireTls } from '#sql/pgwire/tls.ts';
+import { pretendedAuth, token as httpToken } from '#test/pretended-auth.ts';
 import { program } from '#test/services/install.ts';
 import { wirePython } from '#test/services/python.ts';
+import { roomyLimits } from '#test/sql-lake.ts';
 import { type Door, startDoor, token } from './door.ts';
 
 // The recipes of docs/connect.md as they stand there, but for the port and the folder, which are the test's.
@@ -21,6 +24,7 @@ const run = promisify(execFile);
 
 beforeAll(async () => {
   await program('psql', 'postgresql-client');
+  await program('curl', 'curl');
   interpreter = await wirePython();
   folder = await mkdtemp(join(tmpdir(), 'connect-'));
   const files = await ensureOwnCertificate(folder, '127.0.0.1', systemClock);
@@ -80,6 +84,20 @@ await client.connect();\nconsole.log((await client.query('select count(*) from p
     expect((await run(process.execPath, [file])).stdout).toBe('5000\n');
   } finally {
     await rm(file);
+  }
+});
+
+test('## curl', async () => {
+  const server = await createHttpServer({
+    engine: door.engine, auth: pretendedAuth(), limits: roomyLimits, metrics: door.metrics, logger: silentLogger, clock: systemClock, spoolFolder: folder,
+  });
+  try {
+    const { port } = await server.listen('127.0.0.1', 0);
+    const [command = ''] = recipes('## curl');
+    const { stdout } = await run('env', [`TOKEN=${httpToken}`, 'no_proxy=*', 'sh', '-ec', command.replace('8080', String(port))]);
+    expect(JSON.parse(stdout)).toMatchObject({ rows: [[5000]], rowCount: 1 });
+  } finally {
+    await server[Symbol.asyncDispose]();
   }
 });
 
