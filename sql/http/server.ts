@@ -1,4 +1,3 @@
-import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance, type FastifyPluginAsync, type FastifyRequest } from 'fastify';
 import { requireCan } from '#core/auth/access.ts';
 import type { Auth } from '#core/auth/auth.ts';
@@ -12,6 +11,7 @@ import { readAhead } from './ahead.ts';
 import { completionRoutes } from './completion.ts';
 import { downloadRoutes } from './downloads.ts';
 import { addIdentity, principalOf } from './identity.ts';
+import { describeApi } from './openapi.ts';
 import { loginPage, pages } from './pages.ts';
 import { knownError, sendProblem } from './problems.ts';
 import { queryRoutes } from './queries.ts';
@@ -83,14 +83,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       }),
     );
   });
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: { title: 'Watershed', version: '1', description: 'Crisis posts, asked in SQL' },
-      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
-      security: [{ token: [] }],
-    },
-  });
+  await describeApi(app);
   const { engine, limits, database, resultsFolder } = options;
   const statements =
     resultsFolder === undefined
