@@ -13,10 +13,10 @@ import { program } from '#test/services/install.ts';
 import { wirePython } from '#test/services/python.ts';
 import { roomyLimits } from '#test/sql-lake.ts';
 import { type Door, startDoor, token } from './door.ts';
+import { connectPage, recipes } from './recipes.ts';
 
 // The recipes of docs/connect.md as they stand there, but for the port and the folder, which are the test's.
 const root = join(import.meta.dirname, '..', '..');
-const page = readFileSync(join(root, 'docs', 'connect.md'), 'utf8');
 let door: Door;
 let folder: string;
 let interpreter: string;
@@ -35,29 +35,20 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** The indented blocks below a heading, for this door. */
-function recipes(heading: string): string[] {
-  const start = page.indexOf(heading);
-  expect(start).toBeGreaterThan(-1);
-  const next = page.indexOf('\n## ', start + 4);
-  const section = page.slice(start, next < 0 ? undefined : next);
-  const blocks = [...section.matchAll(/(?:^ {4}.*\n)+/gm)].map(([block]) => block.replaceAll(/^ {4}/gm, ''));
-  return blocks.map((block) => block.replaceAll('5439', String(door.port)).replaceAll('data/wire.crt', join(folder, 'wire.crt')));
-}
-
+const at = (heading: string): string[] => recipes(heading, { 5439: String(door.port), 'data/wire.crt': join(folder, 'wire.crt') });
 const shell = async (script: string): Promise<string> =>
   (await run('env', [`TOKEN=${token}`, 'sh', '-ec', script], { maxBuffer: 64 * 1024 * 1024 })).stdout;
 const python = async (script: string): Promise<string> =>
   (await run('env', [`TOKEN=${token}`, interpreter, '-c', `import os\ntoken = os.environ['TOKEN']\n${script}`])).stdout;
 
 test.each(['**TLS.**', '## psql'])('%s', async (heading) => {
-  const [command = ''] = recipes(heading);
+  const [command = ''] = at(heading);
   expect(command).toContain('psql');
   expect(await shell(`${command.trim()} -XAt -c 'select count(*) from posts'`)).toBe('5000\n');
 });
 
 test('## Superset and SQLAlchemy', async () => {
-  const [address = ''] = recipes('## Superset and SQLAlchemy');
+  const [address = ''] = at('## Superset and SQLAlchemy');
   expect(await python(`
 import sqlalchemy
 engine = sqlalchemy.create_engine("${address.trim()}".replace("$TOKEN", token))
@@ -65,17 +56,17 @@ print(sqlalchemy.inspect(engine).get_table_names("lake")[0], engine.connect().ex
 });
 
 test('## pandas and polars', async () => {
-  const [script = ''] = recipes('## pandas and polars');
+  const [script = ''] = at('## pandas and polars');
   expect(await python(`${script.replace('frame = polars', 'print(frame.shape)\nframe = polars')}print(frame.shape)`)).toBe('(5000, 2)\n(5000, 2)\n');
 });
 
 test('## psycopg, asyncpg', async () => {
-  const [script = ''] = recipes('## psycopg, asyncpg');
+  const [script = ''] = at('## psycopg, asyncpg');
   expect(await python(`${script.replaceAll('(10,)', '(5,)')}print(len(rows))`)).toBe('714\n');
 });
 
 test('## Node', async () => {
-  const [script = ''] = recipes('## Node');
+  const [script = ''] = at('## Node');
   // In the tree, where the package is found.
   const file = join(root, '.cache', `connect-${process.pid}.mjs`);
   await writeFile(file, `const token = '${token}';\n${script}
@@ -93,7 +84,7 @@ test('## curl', async () => {
   });
   try {
     const { port } = await server.listen('127.0.0.1', 0);
-    const [command = ''] = recipes('## curl');
+    const [command = ''] = at('## curl');
     const { stdout } = await run('env', [`TOKEN=${httpToken}`, 'no_proxy=*', 'sh', '-ec', command.replace('8080', String(port))]);
     expect(JSON.parse(stdout)).toMatchObject({ rows: [[5000]], rowCount: 1 });
   } finally {
@@ -102,7 +93,7 @@ test('## curl', async () => {
 });
 
 test('every test that the page names is there', () => {
-  const named = [...page.matchAll(/`([\w.-]+\.test\.ts)`/g)].map(([, name = '']) => name);
+  const named = [...connectPage.matchAll(/`([\w.-]+\.test\.ts)`/g)].map(([, name = '']) => name);
   expect(named.length).toBeGreaterThan(5);
   expect(named.filter((name) => !/./.test(readFileSync(join(import.meta.dirname, name), 'utf8')))).toEqual([]);
 });

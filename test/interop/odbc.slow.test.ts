@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { program, run } from '#test/services/install.ts';
 import { type Door, startDoor, token } from './door.ts';
+import { recipes } from './recipes.ts';
 
 let door: Door;
 let isql: string;
@@ -14,9 +15,10 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => door[Symbol.asyncDispose]());
 
+const plain = (): string => `Driver={PostgreSQL Unicode};Server=127.0.0.1;Port=${door.port};Database=lake;UID=analyst;PWD=${token};`;
+
 /** What isql prints of statements, cells separated by `|`. */
-async function ask(sql: string, more = ''): Promise<string[]> {
-  const connection = `Driver={PostgreSQL Unicode};Server=127.0.0.1;Port=${door.port};Database=lake;UID=analyst;PWD=${token};${more}`;
+async function ask(sql: string, connection = plain()): Promise<string[]> {
   const child = spawn(isql, ['-v', '-b', '-d|', '-k', connection], { stdio: ['pipe', 'pipe', 'inherit'] });
   const parts: Buffer[] = [];
   child.stdout.on('data', (part: Buffer) => parts.push(part));
@@ -29,6 +31,12 @@ test('psqlODBC, as Excel, LibreOffice and Tableau use it: rows, its catalogue, f
   expect(await ask('select log_offset, text, author_verified, created_at from posts order by 1 limit 2'))
     .toEqual(['0|post 0 “é😀”|1|2013-06-20 00:00:00', '1|post 1 “é😀”|0|2013-06-20 00:00:01']);
   expect((await ask('help')).filter((line) => line.startsWith('lake|lake|')).map((line) => line.split('|')[2])).toContain('posts');
-  const parts = await ask('select log_offset from posts order by 1', 'UseDeclareFetch=1;Fetch=700');
+  const parts = await ask('select log_offset from posts order by 1', `${plain()}UseDeclareFetch=1;Fetch=700`);
   expect([parts.length, parts[0], parts.at(-1)]).toEqual([5000, '0', '4999']);
 }, 120_000);
+
+test('the recipe of docs/connect.md', async () => {
+  const [recipe = ''] = recipes('## Excel, LibreOffice, Tableau by ODBC', { 5439: String(door.port), $TOKEN: token });
+  const texts = await ask('select text from posts order by log_offset', recipe.trim());
+  expect([texts.length, texts[0], texts.at(-1)]).toEqual([5000, 'post 0 “é😀”', 'post 4999 “é😀”']);
+}, 60_000);

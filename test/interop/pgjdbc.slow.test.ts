@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { cachedFolder, java, maven, run } from '#test/services/install.ts';
 import { type Door, startDoor, token } from './door.ts';
+import { recipeSection } from './recipes.ts';
 
 let door: Door;
 let jar: string;
@@ -13,7 +14,10 @@ afterAll(() => door[Symbol.asyncDispose]());
 
 test('pgjdbc: metadata, ten executions, fetch size, transactions, time limits, arrays, COPY', async () => {
   const source = join(import.meta.dirname, 'pgjdbc', 'Clients.java');
-  const said = await run(await java(17), ['-Duser.timezone=UTC', '-cp', jar, source, `jdbc:postgresql://127.0.0.1:${door.port}/lake`, 'analyst', token]);
+  // Address and user as docs/connect.md gives them.
+  const [, address = '', user = ''] = /`(jdbc:[^`]+)`, user `(\w+)`/.exec(recipeSection('## DBeaver')) ?? [];
+  const url = address.replace('5439', String(door.port));
+  const said = await run(await java(17), ['-Duser.timezone=UTC', '-cp', jar, source, url, user, token]);
   const found = Object.fromEntries(said.trim().split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
   expect(found).toEqual({
     product: 'PostgreSQL 18', catalogs: expect.stringContaining('lake') as unknown, schemas: '[information_schema, lake, pg_catalog, store]',

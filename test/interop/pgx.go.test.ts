@@ -1,11 +1,36 @@
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { cachedFolder, go, run } from '#test/services/install.ts';
-import { type Door, startDoor } from './door.ts';
+import { type Door, startDoor, token } from './door.ts';
+import { recipes } from './recipes.ts';
 
 let door: Door;
 let program: string;
+let recipe: string;
+
+// The recipe of docs/connect.md: its lines as they stand there, but for the port.
+const lines = recipes('## Go', { '127.0.0.1:5439/lake': '127.0.0.1:"+os.Args[1]+"/lake', ', 10)': ', 5)' });
+const recipeSource = `package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+func main() {
+	ctx, token := context.Background(), os.Args[2]
+${lines.join('')}
+	fmt.Print(len(texts), err)
+	pool.Close()
+}
+`;
 
 beforeAll(async () => {
   // Built anew when the program changes: the name holds the version of what it stands for.
@@ -13,6 +38,12 @@ beforeAll(async () => {
     await run(await go(), ['build', '-o', join(half, 'pgx'), '.'], { cwd: join(import.meta.dirname, 'pgx') });
   });
   program = join(folder, 'pgx');
+  const version = createHash('sha256').update(recipeSource).digest('hex').slice(0, 16);
+  recipe = join(await cachedFolder(`pgx-recipe-${version}`, async (half) => {
+    for (const name of ['go.mod', 'go.sum']) await copyFile(join(import.meta.dirname, 'pgx', name), join(half, name));
+    await writeFile(join(half, 'main.go'), recipeSource);
+    await run(await go(), ['build', '-o', 'recipe', '.'], { cwd: half });
+  }), 'recipe');
   door = await startDoor({ catalogue: true });
 }, 600_000);
 afterAll(() => door[Symbol.asyncDispose]());
@@ -58,3 +89,8 @@ test('what Grafana does with pgx works: ping, panels, its own questions, several
     timeout: true, after: 1,
   });
 }, 120_000);
+
+test('the recipe of docs/connect.md', async () => {
+  const { stdout } = await promisify(execFile)(recipe, [String(door.port), token]);
+  expect(stdout).toBe('714 <nil>');
+}, 60_000);
