@@ -139,7 +139,9 @@ function statusAfter(before: CollectorStatus, entry: JournalItem['entry']): Coll
   const { readUntilMs } = before;
   const until = readUntilMs === undefined ? {} : { readUntilMs };
   if (entry.kind === 'connected') return { state: 'connected', ...until };
-  if (entry.kind !== 'disconnected' && entry.kind !== 'rate_limited') return before;
+  // Rules that the network does not take, for now or for good, are told by their cause.
+  const unruled = entry.kind === 'rules_changed' && entry.cause !== undefined && before.state !== 'connected';
+  if (!unruled && entry.kind !== 'disconnected' && entry.kind !== 'rate_limited') return before;
   return { state: 'disconnected', ...until, ...(entry.cause === undefined ? {} : { message: entry.cause }) };
 }
 
@@ -173,10 +175,11 @@ function createMeters({ metrics, source: { name: source }, clock }: CollectorOpt
       if (item.kind === 'post') fates.add(1, { source, fate: topic === 'posts' ? 'kept' : 'dead', reason: '' });
       if (item.kind === 'dead' || item.kind === 'tombstone') fates.add(1, { source, fate: item.kind, reason: '' });
       if (item.kind !== 'journal') return;
-      const { kind, filledAtMs } = item.entry;
+      const { kind, filledAtMs, detail } = item.entry;
       if (kind === 'connected') connected.set(1, { source });
       if (kind === 'disconnected' || kind === 'rate_limited') connected.set(0, { source });
-      if (kind === 'gap') gaps.add(1, { source, filled: String(filledAtMs !== undefined) });
+      // A gap that is being asked for is told twice: it counts once its outcome is known.
+      if (kind === 'gap' && (filledAtMs !== undefined || detail !== undefined)) gaps.add(1, { source, filled: String(filledAtMs !== undefined) });
     },
   };
 }

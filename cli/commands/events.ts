@@ -56,12 +56,18 @@ async function act(server: Server, action: (typeof actions)[number], target: str
 
 async function edit(server: Server, path: string, input: CommandInput): Promise<unknown> {
   const now: unknown = await json(await server.request(path));
-  const rule: unknown = typeof now === 'object' && now !== null ? Reflect.get(now, 'rule') : {};
+  const { rule, version } = readEvent(now);
   const { rule: changed, ...rest } = bodyOf(input);
   const name = textOption(input, 'rename');
   const body = { ...rest, ...(name === undefined ? {} : { name }), ...(changed === undefined ? {} : { rule: { ...Object(rule), ...changed } }) };
   if (Object.keys(body).length === 0) throw new WatershedError('bad_request', 'nothing was given to change', { hint: 'see watershed events --help' });
-  return json(await server.request(path, { method: 'PATCH', body }));
+  // With the version that was read: who was quicker is not written over.
+  return json(await server.request(path, { method: 'PATCH', body: { ...body, version } }));
+}
+
+function readEvent(answer: unknown): { rule: unknown; version: unknown } {
+  const event = typeof answer === 'object' && answer !== null ? answer : {};
+  return { rule: Reflect.get(event, 'rule'), version: Reflect.get(event, 'version') };
 }
 
 function bodyOf(input: CommandInput): Record<string, unknown> {

@@ -23,7 +23,8 @@ export type State = Omit<CrisisEvent, 'id' | 'version' | 'createdAt' | 'createdB
 export function normalise(given: State): State {
   const state: State = {
     ...given,
-    name: given.name.trim().replace(/\s+/gu, ' '),
+    // Two names that nobody can tell apart are one name: in NFC, without what has neither width nor meaning.
+    name: given.name.normalize('NFC').replace(/[\u00ad\u200b\u2060\ufeff]/gu, '').trim().replace(/\s+/gu, ' '),
     description: given.description.trim(),
     start: instantOf('start', given.start),
     end: instantOf('end', given.end),

@@ -216,6 +216,14 @@ test('the quick look at JSON never says no to a post that matches', () => {
   expect(quickNos).toBeGreaterThan(500);
 });
 
+test.each(['risk 50%2\nflood now', '80%2地震', '100%flood', '50%2flood', '%20flood', '%zzflood', '%2🌊flood', '%2'])(
+  'the quick look: a percent sign that begins no escape takes nothing away of what follows (%j)', (text) => {
+    const matcher = compileRules([{ id: 'e', rule: { any: ['flood', '地震'] } }]);
+    for (const post of [{ texts: [text] }, { texts: [''], urls: [`https://example.org/${text}`] }]) {
+      expect(matcher.mayMatch(JSON.stringify(post), undefined) || matcher.match(post).length === 0).toBe(true);
+    }
+  });
+
 test('the quick look lets through what is followed for its author, or in every language', () => {
   const byAuthor = compileRules([{ id: 'e', rule: { accounts: ['did:plc:abc'] } }]);
   expect(byAuthor.mayMatch('{}', 'did:plc:abc')).toBe(true);

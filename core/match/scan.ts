@@ -130,7 +130,7 @@ export function buildPrefilter(patterns: readonly string[]): Prefilter {
 function escapeLength(json: string, at: number): number {
   const next = json[at + 1] ?? '';
   if (json[at] === '\\') return next === 'u' ? -1 : 2;
-  if (!/[0-9a-f]/i.test(next)) return 0;
+  if (!/^[0-9a-f]{2}$/i.test(json.slice(at + 1, at + 3))) return 0; // "50%2" at the end of a line is no escape
   return next === '2' ? 3 : -1; // %20 to %2F: a space or punctuation
 }
 

@@ -12,6 +12,8 @@ export interface Failure {
 
 export interface Host {
   readonly url: URL;
+  /** How it failed last, and how often in a row in this way. */
+  kind: Failure['kind'] | undefined;
   failures: number;
   notBeforeMs: number;
 }
@@ -44,7 +46,7 @@ const waits: Readonly<Record<Failure['kind'], { readonly firstMs: number; readon
 };
 
 export function createHosts(urls: readonly URL[], clock: Clock, random: Random): Hosts {
-  const hosts = urls.map((url): Host => ({ url, failures: 0, notBeforeMs: 0 }));
+  const hosts = urls.map((url): Host => ({ url, kind: undefined, failures: 0, notBeforeMs: 0 }));
   return {
     async next(signal) {
       const [first] = hosts.toSorted((a, b) => a.notBeforeMs - b.notBeforeMs);
@@ -56,6 +58,8 @@ export function createHosts(urls: readonly URL[], clock: Clock, random: Random):
     },
     failed(host, { kind, waitMs: asked }) {
       const { firstMs, mostMs } = waits[kind];
+      if (kind !== host.kind) host.failures = 0;
+      host.kind = kind;
       const waitMs = Math.min(firstMs * 2 ** host.failures, mostMs) * (1 + random() / 4);
       host.failures++;
       host.notBeforeMs = clock.monotonic() + Math.max(waitMs, asked ?? 0);

@@ -34,6 +34,8 @@ export function createBackoff(): Backoff {
       ceiling = waitMs === (next === 'network' ? networkMaxMs : next === 'http' ? httpMaxMs : rateMaxMs);
       // A second more than the header says: clocks of two machines, and a window ends at the end of its second.
       if (resetInMs === undefined || next !== 'rate_limited') return waitMs;
+      // A window that is over already, and a refusal again: somebody's clock is wrong.
+      if (resetInMs <= 0 && failures > 0) return waitMs;
       return Math.min(Math.max(resetInMs, 0), rateMaxMs) + 1000;
     },
     reset() {

@@ -138,10 +138,23 @@ test('peers g1 7, sources 3.1 and 3.2: 503, 429 with and without a reset header,
 test('sources 3.1: 409 means that the stream has no rules: they are set again', async () => {
   await using run = await start({ manual: true });
   await run.until(() => run.fake.connected());
+  run.fake.answer('stream', { status: 409, body: {
+    title: 'ConnectionException', detail: 'You must define rules before connecting', connection_issue: 'RuleConfigurationIssue' } });
+  run.fake.end();
+  await run.until(() => run.journal('disconnected').some(({ cause }) => cause === 'RuleConfigurationIssue'), 250);
+  run.fake.rules.length = 0;
+  await run.until(() => run.fake.rules.length === 1 && run.fake.connected(), 250);
+});
+
+test('rules that somebody else took away while the connection was lost are set again before the next one, and told', async () => {
+  await using run = await start({ manual: true });
+  await run.until(() => run.fake.connected());
+  const told = run.journal('rules_changed').length;
   run.fake.rules.length = 0;
   run.fake.end();
   await run.until(() => run.fake.rules.length === 1 && run.fake.connected(), 250);
-  expect(run.journal('disconnected').map(({ cause }) => cause)).toContain('RuleConfigurationIssue');
+  expect(run.journal('rules_changed')).toHaveLength(told + 1);
+  expect(run.journal('disconnected').map(({ cause }) => cause)).not.toContain('RuleConfigurationIssue');
 });
 
 test('sources 3.2: a ConnectionException that arrives within the stream is no post', async () => {

@@ -136,7 +136,10 @@ async function connectOnce(collector: Collector): Promise<void> {
     ...(failure.detail === '' ? {} : { detail: { said: failure.detail } }) });
   await tellCursor(collector);
   const isOurs = failure.cause === ownReasons.nothingToFollow || failure.cause === ownReasons.budgetSpent;
-  if (!isOurs) await wait(collector, failure);
+  if (isOurs) return;
+  // Whoever has the token may have changed the rules meanwhile: they are read before the stream is asked for again.
+  collector.inForce = undefined;
+  await wait(collector, failure);
 }
 
 /** Told where it is news: a limit, another cause than that of the loss, or the longest wait there is. */
