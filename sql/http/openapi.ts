@@ -41,7 +41,7 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
 
 /** What a route tells of its answers, or only that it is done, and how it says that it failed. */
 function responsesOf(schema: { readonly response?: unknown } | undefined): Readonly<Record<string, unknown>> {
-  const told: Readonly<Record<string, unknown>> = { ...schema?.response ?? {} };
+  const told: Readonly<Record<string, unknown>> = Object.fromEntries(Object.entries(schema?.response ?? {}));
   const isTold = Object.keys(told).some((status) => status.startsWith('2'));
   return { ...(isTold ? {} : { 200: { description: 'Done' } }), ...told, default: problem };
 }
