@@ -181,7 +181,7 @@ const endless = Array.from(
   async () =>
     await engine
       .run({
-        sql: 'SELECT sum(a.i * b.i) FROM range(1000000000) a(i), range(1000000000) b(i)',
+        sql: 'SELECT sum(a.i * b.i) FROM range(1000000000) a(i), range(1000) b(i)',
         params: [],
         user: 'long',
         encoding: 'json',
