@@ -64,7 +64,7 @@ export async function showProgress(
     const line = [
       `read ${number.format(read)}`, `in the log ${number.format(appended)}`, `in the lake ${number.format(committed)}`,
       // Why the lake has less than the log.
-      ...(duplicates === 0 ? [] : [`twice ${number.format(duplicates)}`]),
+      ...(duplicates === 0 ? [] : [`duplicates ${number.format(duplicates)}`]),
       ...(dead === 0 ? [] : [`in quarantine ${number.format(dead)}`]),
       `${secondsBehind.toFixed(1)} s behind`,
     ].join(' · ');

@@ -1,6 +1,7 @@
 import { useRef } from 'preact/hooks';
 import type { SavedQuery } from './saved.tsx';
-import { type Delivery, type Format, formats, type Part, type Value } from './reporttypes.ts';
+import type { Part, Value } from '#core/contract/report.ts';
+import { type Delivery, type Format, formats } from './reporttypes.ts';
 
 /** A row of the form with a key of its own: what is taken out or moved must not take its neighbour's fields along. */
 export interface Keyed<T> {

@@ -1,4 +1,5 @@
 import type { Condition } from '#core/contract/condition.ts';
+import type { Part } from '#core/contract/report.ts';
 import { count } from './parts.tsx';
 
 /** Reports and alerts as the HTTP API gives and takes them. */
@@ -10,16 +11,6 @@ export interface Delivery {
   readonly kind: 'file' | 'mail' | 'webhook' | 'store';
   readonly target: string;
   readonly format: Format;
-}
-
-export type Value = string | number | boolean | null;
-
-/** A saved query in a report. */
-export interface Part {
-  readonly query: string;
-  readonly title?: string;
-  readonly show: 'table' | 'bars' | 'number';
-  readonly values?: Readonly<Record<string, Value>>;
 }
 
 export interface ReportBody {
